@@ -1,0 +1,57 @@
+//! What a study may spend and what it has spent.
+
+use std::ops::{Add, AddAssign};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Caps; an absent one does not bind. Reserved before it is spent, settled after.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Budget {
+    /// Trials that reach measurement or fail by their own fault; the baseline is free.
+    pub trials: Option<u32>,
+    /// Wall-clock seconds over all sessions.
+    pub wall_s: Option<f64>,
+    /// CPU seconds of all units.
+    pub cpu_s: Option<f64>,
+    /// GPU seconds: wall time of units times the GPUs they held.
+    pub gpu_s: Option<f64>,
+    /// Tokens of all model calls.
+    pub tokens: Option<u64>,
+    /// Money for model calls, US dollars.
+    pub usd: Option<f64>,
+}
+
+/// What was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// Wall-clock seconds.
+    pub wall_s: f64,
+    /// CPU seconds.
+    pub cpu_s: f64,
+    /// GPU seconds.
+    pub gpu_s: f64,
+    /// Tokens.
+    pub tokens: u64,
+    /// US dollars.
+    pub usd: f64,
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.wall_s += other.wall_s;
+        self.cpu_s += other.cpu_s;
+        self.gpu_s += other.gpu_s;
+        self.tokens += other.tokens;
+        self.usd += other.usd;
+    }
+}

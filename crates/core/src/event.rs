@@ -1,0 +1,211 @@
+//! The closed set of things that happen in a study. Everything else is a projection of them.
+//!
+//! Adding an event: a variant here, an arm in [`crate::Study::apply`], an arm in the ledger's projection, a line in the
+//! CLI's reporter, and a bump of [`SCHEMA`].
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Ask, Budget, Digest, Edit, Outcome, Purpose, ReplicateId, Seed, StudyId, Task, TrialNo,
+    study::Settings, trial::Measured,
+};
+
+/// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
+/// written, by an older Empiric.
+pub const SCHEMA: u32 = 1;
+
+/// An event with its place and time in the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Place, from 1, without gaps.
+    pub seq: u64,
+    /// When it was appended; informative, nothing is ordered by it.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A study begins.
+    StudyOpened {
+        /// Its id.
+        study: StudyId,
+        /// What is asked.
+        task: Arc<Task>,
+        /// How it is asked.
+        settings: Settings,
+    },
+    /// An Empiric process takes up the study.
+    SessionStarted {
+        /// Its version.
+        version: String,
+        /// Host name.
+        host: String,
+        /// Sandbox level that units run at: `bwrap`, `landlock`, `none`.
+        sandbox: String,
+        /// What meters and limits memory: `cgroup-v2`, `cgroup-v1`, `watchdog`.
+        cgroup: String,
+        /// Slot names.
+        slots: Vec<String>,
+    },
+    /// Measurements from here on are comparable with one another, and with none before.
+    SegmentOpened {
+        /// Its number, from 0.
+        segment: u32,
+        /// Hash of the evaluator's files and command.
+        evaluator: Digest,
+        /// Hash of the data.
+        data: Digest,
+        /// Hash of the environment.
+        environment: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// A cap was changed.
+    BudgetSet {
+        /// The new caps.
+        budget: Budget,
+    },
+    /// A policy asks for a trial. Replayable from the events before it.
+    Asked {
+        /// The new trial's number.
+        trial: TrialNo,
+        /// The arm.
+        arm: String,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// A proposer has made the edit and it passed the static checks.
+    Proposed {
+        /// The trial.
+        trial: TrialNo,
+        /// The edit.
+        edit: Edit,
+    },
+    /// A replicate takes a slot.
+    Leased {
+        /// The replicate.
+        replicate: ReplicateId,
+        /// The trial whose tree runs.
+        trial: TrialNo,
+        /// What for.
+        purpose: Purpose,
+        /// Place in the purpose's seed stream.
+        index: u32,
+        /// The seed.
+        seed: Seed,
+        /// The slot.
+        slot: String,
+    },
+    /// A replicate has finished, usable or not.
+    Measured {
+        /// The replicate.
+        replicate: ReplicateId,
+        /// Its trial.
+        trial: TrialNo,
+        /// What it yielded.
+        result: Measured,
+    },
+    /// A lease ended without a result; whatever it left is void and its seed runs again.
+    Fenced {
+        /// The replicate.
+        replicate: ReplicateId,
+        /// Its trial.
+        trial: TrialNo,
+        /// Why.
+        reason: String,
+    },
+    /// A trial has ended. Verdicts are replayable from the events before it.
+    Concluded {
+        /// The trial.
+        trial: TrialNo,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The report split is opened: the closing comparison starts.
+    ReportOpened {
+        /// The champion compared with the baseline.
+        champion: TrialNo,
+    },
+    /// A person or an agent wrote something down.
+    Noted {
+        /// Who.
+        by: String,
+        /// What.
+        text: String,
+    },
+    /// No new trials until resumed.
+    Paused {
+        /// Who asked, or which cap.
+        by: String,
+    },
+    /// Trials go on.
+    Resumed {
+        /// Who asked.
+        by: String,
+    },
+    /// This session ends before the study does; the same command goes on.
+    Stopped {
+        /// Who asked, or why.
+        by: String,
+    },
+    /// The study has spent its budget and made its closing comparison.
+    Finished {
+        /// Why it ended.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// Its stable name, as in the JSON form.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StudyOpened { .. } => "study_opened",
+            Self::SessionStarted { .. } => "session_started",
+            Self::SegmentOpened { .. } => "segment_opened",
+            Self::BudgetSet { .. } => "budget_set",
+            Self::Asked { .. } => "asked",
+            Self::Proposed { .. } => "proposed",
+            Self::Leased { .. } => "leased",
+            Self::Measured { .. } => "measured",
+            Self::Fenced { .. } => "fenced",
+            Self::Concluded { .. } => "concluded",
+            Self::ReportOpened { .. } => "report_opened",
+            Self::Noted { .. } => "noted",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::Stopped { .. } => "stopped",
+            Self::Finished { .. } => "finished",
+        }
+    }
+
+    /// The trial it speaks of.
+    #[must_use]
+    pub fn trial(&self) -> Option<TrialNo> {
+        match self {
+            Self::Asked { trial, .. }
+            | Self::Proposed { trial, .. }
+            | Self::Leased { trial, .. }
+            | Self::Measured { trial, .. }
+            | Self::Fenced { trial, .. }
+            | Self::Concluded { trial, .. } => Some(*trial),
+            Self::StudyOpened { .. }
+            | Self::SessionStarted { .. }
+            | Self::SegmentOpened { .. }
+            | Self::BudgetSet { .. }
+            | Self::ReportOpened { .. }
+            | Self::Noted { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::Stopped { .. }
+            | Self::Finished { .. } => None,
+        }
+    }
+}

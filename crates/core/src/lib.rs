@@ -1,0 +1,25 @@
+//! The words every other crate speaks: ids, tasks, trials, outcomes, measurements, budgets, events, and the study
+//! that a sequence of events amounts to.
+//!
+//! Pure by rule: no I/O, no clock, no environment, no threads. Whatever is decided from these types can be decided
+//! again from the ledger alone.
+
+pub mod budget;
+pub mod event;
+pub mod id;
+pub mod measure;
+pub mod outcome;
+pub mod seed;
+pub mod study;
+pub mod task;
+pub mod trial;
+
+pub use budget::{Budget, Cost};
+pub use event::{Event, Record};
+pub use id::{BlobId, CommitId, Digest, ReplicateId, StudyId, TreeId, TrialNo};
+pub use measure::{Bound, Gate, Goal, Measurement, Metric, Provenance, Split};
+pub use outcome::{Blame, Cause, Failure, Outcome, Phase, Verdict};
+pub use seed::{Purpose, Seed};
+pub use study::Study;
+pub use task::Task;
+pub use trial::{Ask, Edit, Hypothesis, Operator, Prediction, Replicate, Trial};

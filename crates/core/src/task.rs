@@ -1,0 +1,193 @@
+//! What is asked: the validated form of `task.toml`, with every default filled in.
+//!
+//! Paths are relative to the task's directory and use `/`. Reading and diagnostics live in `empiric-tasks`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Gate, Metric, Provenance};
+
+/// A task: recipe, evaluator, data, metric, gates, limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Task {
+    /// Short name.
+    pub name: String,
+    /// One line saying what is improved.
+    pub summary: String,
+    /// The code under improvement.
+    pub recipe: Recipe,
+    /// Named parts of the recipe; may be empty.
+    pub surfaces: Vec<Surface>,
+    /// How programs are run.
+    pub environment: Environment,
+    /// Makes the data, once.
+    pub prepare: Option<Vec<String>>,
+    /// Data directories.
+    pub data: Vec<Data>,
+    /// Globs of recipe files that count as part of the artefact (`artifact_bytes`).
+    pub artifact_code: Vec<String>,
+    /// Commands of the evaluation, cheap ones first; at least one.
+    pub stages: Vec<Stage>,
+    /// Recipe code that the evaluator questions over a pipe.
+    pub predictor: Option<Command>,
+    /// The trusted scorer. Without one the metric is read from the last stage's output and is self-reported.
+    pub evaluator: Option<Command>,
+    /// What is improved.
+    pub metric: Metric,
+    /// Regular expression with one group, for a self-reported metric that is printed in another form.
+    pub pattern: Option<String>,
+    /// Hard constraints.
+    pub gates: Vec<Gate>,
+    /// What recipe code may reach.
+    pub network: Network,
+}
+
+impl Task {
+    /// Who vouches for the task's metric: the harness for resource metrics, else the evaluator, else the recipe.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance {
+        if self.is_harness_metric(&self.metric.name) {
+            Provenance::Harness
+        } else if self.evaluator.is_some() {
+            Provenance::Evaluator
+        } else {
+            Provenance::Recipe
+        }
+    }
+
+    /// Whether `name` is measured by Empiric itself: `artifact_bytes`, or `<stage>.wall_seconds`,
+    /// `<stage>.cpu_seconds`, `<stage>.peak_memory_bytes` of a declared stage.
+    #[must_use]
+    pub fn is_harness_metric(&self, name: &str) -> bool {
+        name == ARTIFACT_BYTES
+            || name.split_once('.').is_some_and(|(stage, resource)| {
+                STAGE_RESOURCES.contains(&resource) && self.stages.iter().any(|s| s.name == stage)
+            })
+    }
+}
+
+/// The harness metric counting the bytes of the artefact.
+pub const ARTIFACT_BYTES: &str = "artifact_bytes";
+/// The harness metrics of each stage, after its name and a dot.
+pub const STAGE_RESOURCES: [&str; 3] = ["wall_seconds", "cpu_seconds", "peak_memory_bytes"];
+
+/// The code under improvement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recipe {
+    /// Its directory.
+    pub root: String,
+    /// Globs that proposers may edit; everything else is protected.
+    pub edit: Vec<String>,
+    /// Whether stages may write beside the recipe's files (into a copy that is thrown away).
+    pub writable: bool,
+    /// Largest size of one edited file, bytes.
+    pub max_file_bytes: u64,
+}
+
+/// A named part of the recipe that one specialist owns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Surface {
+    /// Its name.
+    pub name: String,
+    /// Globs, or `file#Symbol`.
+    pub owns: Vec<String>,
+    /// What it is about.
+    pub brief: String,
+}
+
+/// How programs are run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// Version requirement of Python, such as `>=3.10`.
+    pub python: Option<String>,
+    /// Requirements file.
+    pub requirements: Option<String>,
+    /// Variables set for every command.
+    pub vars: BTreeMap<String, String>,
+}
+
+/// One data directory or file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Data {
+    /// Its path; it appears as `$EMPIRIC_DATA/<last component>`.
+    pub path: String,
+    /// Who may read it.
+    pub visible: Visible,
+}
+
+/// Who may read a piece of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Visible {
+    /// Recipe and evaluator.
+    All,
+    /// The evaluator alone.
+    Evaluator,
+}
+
+/// One named command of the evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stage {
+    /// Its name: `check`, `smoke`, `train`, or another.
+    pub name: String,
+    /// What runs.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// A command and its limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Command {
+    /// Program and arguments.
+    pub run: Vec<String>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Limits of one command. Absent ones do not bind.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Limits {
+    /// Wall-clock seconds.
+    pub wall_s: f64,
+    /// CPU seconds of the whole process tree.
+    pub cpu_s: Option<f64>,
+    /// Bytes of memory of the whole process tree.
+    pub memory: Option<u64>,
+    /// Processes and threads at one time.
+    pub processes: Option<u32>,
+    /// Bytes written below the output directory.
+    pub disk: Option<u64>,
+    /// Bytes printed to standard output and error together.
+    pub output: u64,
+    /// GPUs the command needs.
+    pub gpus: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            wall_s: 3600.0,
+            cpu_s: None,
+            memory: None,
+            processes: Some(1024),
+            disk: Some(10 << 30),
+            output: 64 << 20,
+            gpus: 0,
+        }
+    }
+}
+
+/// What recipe code may reach over the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Nothing.
+    #[default]
+    None,
+    /// The sandbox's own loopback.
+    Loopback,
+    /// The host's network.
+    Full,
+}
