@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ask, Budget, Digest, Edit, Outcome, Purpose, ReplicateId, Seed, StudyId, Task, TrialNo,
-    study::Settings, trial::Measured,
+    Ask, Budget, Edit, Outcome, Purpose, ReplicateId, Seed, StudyId, Task, TrialNo,
+    study::{Fixed, Settings}, trial::Measured,
 };
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
@@ -58,12 +58,8 @@ pub enum Event {
     SegmentOpened {
         /// Its number, from 0.
         segment: u32,
-        /// Hash of the evaluator's files and command.
-        evaluator: Digest,
-        /// Hash of the data.
-        data: Digest,
-        /// Hash of the environment.
-        environment: Digest,
+        /// What holds as long as the segment does.
+        fixed: Fixed,
         /// Why.
         reason: String,
     },

@@ -273,6 +273,8 @@ pub enum Cause {
     DiskLimit,
     /// It ran more processes than its limit.
     ProcessLimit,
+    /// The sandbox ended it for asking what no recipe may.
+    Denied,
     /// A value is NaN or infinite.
     NonFiniteMetric {
         /// The metric.
@@ -336,6 +338,7 @@ impl Cause {
             Self::OutputFlood => "output_flood",
             Self::DiskLimit => "disk_limit",
             Self::ProcessLimit => "process_limit",
+            Self::Denied => "denied",
             Self::NonFiniteMetric { .. } => "non_finite_metric",
             Self::MetricMissing { .. } => "metric_missing",
             Self::GateMiss { .. } => "gate_miss",
@@ -368,6 +371,7 @@ impl Cause {
             | Self::Syntax { .. } => Blame::Edit,
             Self::Exception { .. }
             | Self::Signal { .. }
+            | Self::Denied
             | Self::NonFiniteMetric { .. }
             | Self::BadArtifact => Blame::Recipe,
             Self::MetricMissing { .. } if phase == Phase::Score => Blame::Evaluator,
@@ -415,6 +419,7 @@ impl fmt::Display for Cause {
             | Self::OutputFlood
             | Self::DiskLimit
             | Self::ProcessLimit
+            | Self::Denied
             | Self::ArtifactTooLarge
             | Self::BadArtifact
             | Self::EvaluatorCrash

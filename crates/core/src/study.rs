@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Cost, Event, Failure, Outcome, Purpose, Record, Replicate, ReplicateId, StudyId, Task,
+    Budget, Cost, Digest, Event, Failure, Outcome, Purpose, Record, Replicate, ReplicateId, StudyId, Task,
     TreeId, Trial, TrialNo, Verdict,
 };
 
@@ -56,6 +56,17 @@ impl Default for Rules {
     }
 }
 
+/// Hashes of what must not change while measurements are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fixed {
+    /// The evaluator's files and command.
+    pub evaluator: Digest,
+    /// The data.
+    pub data: Digest,
+    /// The environment.
+    pub environment: Digest,
+}
+
 /// Where a study stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,6 +101,7 @@ pub struct Study {
     state: State,
     seq: u64,
     segment: u32,
+    fixed: Option<Fixed>,
     sandbox: String,
     trials: Vector<Arc<Trial>>,
     open: OrdSet<TrialNo>,
@@ -137,6 +149,7 @@ impl Study {
             state: State::Running,
             seq: first.seq,
             segment: 0,
+            fixed: None,
             sandbox: "none".to_owned(),
             trials: Vector::new(),
             open: OrdSet::new(),
@@ -183,7 +196,10 @@ impl Study {
                     self.state = State::Running;
                 }
             }
-            Event::SegmentOpened { segment, .. } => self.segment = *segment,
+            Event::SegmentOpened { segment, fixed, .. } => {
+                self.segment = *segment;
+                self.fixed = Some(*fixed);
+            }
             Event::BudgetSet { budget } => {
                 self.budget = *budget;
                 if self.state == State::Finished {
@@ -335,6 +351,12 @@ impl Study {
     #[must_use]
     pub fn segment(&self) -> u32 {
         self.segment
+    }
+
+    /// What the segment in force was opened with.
+    #[must_use]
+    pub fn fixed(&self) -> Option<Fixed> {
+        self.fixed
     }
 
     /// The sandbox level of the last session.

@@ -1,0 +1,10 @@
+//! Proposers: whatever turns an ask into an edit.
+//!
+//! A proposer is untrusted. Nothing it says about its edit is believed: the engine computes what changed from trees,
+//! checks it, and measures it.
+
+mod proposer;
+mod tuner;
+
+pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
+pub use tuner::Tuner;

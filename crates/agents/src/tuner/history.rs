@@ -1,0 +1,250 @@
+//! What the study has measured so far, as points in knob space.
+//!
+//! Only a bounded number of trials is read, so that a proposal costs the same at any size of the study: the first ones
+//! (the screening), the latest ones, and the latest keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use empiric_core::{Blame, Outcome, Purpose, Split, Study, Trial, TrialNo, Verdict};
+use serde_json::{Map, Value as Json, json};
+
+use super::{
+    axis::Axis,
+    knob::{Assignment, Value},
+};
+
+/// The tuner's name, by which it knows its own trials.
+pub(crate) const NAME: &str = "tuner";
+/// Trials read from the start of a study.
+const FIRST: usize = 64;
+/// Trials read from its end.
+const LAST: usize = 192;
+/// Keeps read from its end.
+const KEEPS: usize = 32;
+
+/// A recipe as the tuner sees it: knobs that differ from the baseline, and what else makes the tree different.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Point {
+    /// Knobs set apart from the baseline.
+    pub(crate) knobs: Assignment,
+    /// Cuts made, and trials of other proposers descended from.
+    pub(crate) traits: BTreeSet<String>,
+}
+
+impl Point {
+    /// The point that a trial's detail records, if the tuner made it.
+    pub(crate) fn of(trial: &Trial) -> Option<Self> {
+        if trial.no == TrialNo::BASELINE {
+            return Some(Self::default());
+        }
+        let edit = trial.edit.as_ref().filter(|edit| edit.proposer == NAME)?;
+        let detail = &edit.detail;
+        let knobs = detail
+            .get("knobs")?
+            .as_object()?
+            .iter()
+            .filter_map(|(id, value)| Some((id.clone(), Value::from_json(value)?)))
+            .collect();
+        let traits = detail
+            .get("traits")?
+            .as_array()?
+            .iter()
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect();
+        Some(Self { knobs, traits })
+    }
+
+    /// The detail recorded with a proposal.
+    pub(crate) fn detail(&self, family: &str) -> Json {
+        let knobs: Map<String, Json> =
+            self.knobs.iter().map(|(id, value)| (id.clone(), value.to_json())).collect();
+        json!({ "move": family, "knobs": knobs, "traits": self.traits })
+    }
+
+    /// Knobs set otherwise than in `other`.
+    pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        let only_there = other.knobs.keys().filter(|id| !self.knobs.contains_key(*id));
+        self.knobs
+            .keys()
+            .chain(only_there)
+            .filter(|id| self.knobs.get(*id) != other.knobs.get(*id))
+            .map(String::as_str)
+    }
+
+    /// Equal for equal recipes.
+    pub(crate) fn fingerprint(&self) -> String {
+        self.detail("").to_string()
+    }
+}
+
+/// One trial as an observation.
+#[derive(Debug, Clone)]
+pub(crate) struct Observation {
+    pub(crate) no: TrialNo,
+    pub(crate) point: Point,
+    /// The first parent.
+    pub(crate) parent: TrialNo,
+    /// Kind of move that led here.
+    pub(crate) family: String,
+    /// Gain over the baseline's mean on the search split and the number of replicates behind it; none when the metric
+    /// was not measured.
+    pub(crate) gain: Option<(f64, usize)>,
+    /// Signed margin to each of the task's gates, where measured.
+    pub(crate) margins: Vec<Option<f64>>,
+    /// It failed by its own fault.
+    pub(crate) failed: bool,
+    /// It was kept.
+    pub(crate) kept: bool,
+}
+
+/// Noise of single replicates and the observations.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    pub(crate) observations: Vec<Observation>,
+    /// Standard deviation of the metric between replicates of the baseline.
+    pub(crate) noise: f64,
+    /// The same of each gate's margin.
+    pub(crate) margin_noise: Vec<f64>,
+    /// The baseline's mean.
+    pub(crate) baseline: f64,
+    /// Trials that have an edit and have not ended, with their first parents.
+    running: Vec<(Point, TrialNo)>,
+}
+
+impl History {
+    /// Reads what is known.
+    pub(crate) fn read(study: &Study) -> Self {
+        let task = study.task();
+        let metric = &task.metric;
+        let baseline = study.trial(TrialNo::BASELINE);
+        let values = baseline.map_or_else(Vec::new, |trial| measured(study, trial, &metric.name));
+        let (mean, noise) = mean_and_deviation(&values);
+        let margin_noise = task
+            .gates
+            .iter()
+            .map(|gate| {
+                let values =
+                    baseline.map_or_else(Vec::new, |trial| measured(study, trial, &gate.metric));
+                mean_and_deviation(&values).1
+            })
+            .collect();
+        let count = study.trials().len();
+        let mut read: BTreeSet<usize> = (0..count.min(FIRST)).collect();
+        read.extend(count.saturating_sub(LAST)..count);
+        let keeps = study.keeps();
+        read.extend(keeps.iter().skip(keeps.len().saturating_sub(KEEPS)).map(|no| no.0 as usize));
+        let observations = read
+            .into_iter()
+            .filter_map(|no| study.trials().get(no))
+            .filter_map(|trial| observe(study, trial, mean))
+            .collect();
+        let running = study
+            .open_trials()
+            .iter()
+            .filter_map(|no| study.trial(*no))
+            .filter_map(|trial| Some((Point::of(trial)?, *trial.parents().first()?)))
+            .collect();
+        Self { observations, noise, margin_noise, baseline: mean, running }
+    }
+
+    /// The observation of a trial.
+    pub(crate) fn of(&self, no: TrialNo) -> Option<&Observation> {
+        self.observations.binary_search_by_key(&no, |seen| seen.no).ok().map(|i| &self.observations[i])
+    }
+
+    /// Gain of an observation over its own parent.
+    pub(crate) fn over_parent(&self, seen: &Observation) -> Option<f64> {
+        Some(seen.gain?.0 - self.of(seen.parent)?.gain?.0)
+    }
+
+    /// Range of positions measured along each axis; the baseline lies at 0.
+    pub(crate) fn ranges(&self, axes: &BTreeMap<String, Axis>) -> BTreeMap<String, (f64, f64)> {
+        let mut ranges = BTreeMap::new();
+        for (id, value) in self.observations.iter().flat_map(|seen| &seen.point.knobs) {
+            if let (Some(axis), Some(value)) = (axes.get(id), value.number()) {
+                let at = axis.position(value);
+                let (low, high) = ranges.entry(id.clone()).or_insert((0.0_f64, 0.0_f64));
+                (*low, *high) = (low.min(at), high.max(at));
+            }
+        }
+        ranges
+    }
+
+    /// How often each knob has been moved away from the trial's parent, in running trials too, so that parallel
+    /// screening does not repeat itself.
+    pub(crate) fn moved(&self) -> BTreeMap<String, u32> {
+        let nothing = Point::default();
+        let mut counts = BTreeMap::new();
+        let ended = self.observations.iter().map(|seen| (&seen.point, seen.parent));
+        let running = self.running.iter().map(|(point, parent)| (point, *parent));
+        for (point, parent) in ended.chain(running) {
+            let parent = self.of(parent).map_or(&nothing, |parent| &parent.point);
+            for id in point.differing(parent) {
+                *counts.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+fn observe(study: &Study, trial: &Trial, baseline: f64) -> Option<Observation> {
+    let outcome = trial.outcome.as_ref()?;
+    let (failed, kept) = match outcome {
+        Outcome::Valid { verdict, .. } => {
+            (false, matches!(verdict, Verdict::Keep | Verdict::Baseline))
+        }
+        Outcome::Failed(failure) => match failure.blame {
+            // Nothing was learned about the idea.
+            Blame::Evaluator | Blame::Infra | Blame::Edit => return None,
+            Blame::Recipe | Blame::Gate | Blame::Budget | Blame::Validity => (true, false),
+        },
+    };
+    let point = Point::of(trial)?;
+    let task = study.task();
+    let values = measured(study, trial, &task.metric.name);
+    let gain = (!values.is_empty())
+        .then(|| (task.metric.goal.gain(mean_and_deviation(&values).0, baseline), values.len()));
+    let margins = task
+        .gates
+        .iter()
+        .map(|gate| {
+            let values = measured(study, trial, &gate.metric);
+            (!values.is_empty()).then(|| gate.margin(mean_and_deviation(&values).0))
+        })
+        .collect();
+    let family = trial
+        .edit
+        .as_ref()
+        .and_then(|edit| edit.detail.get("move")?.as_str())
+        .unwrap_or("")
+        .to_owned();
+    let parent = trial.parents().first().copied().unwrap_or(TrialNo::BASELINE);
+    Some(Observation { no: trial.no, point, parent, family, gain, margins, failed, kept })
+}
+
+/// Values on the search split from this segment's search replicates, also of replicates that failed later on: what a
+/// gate rejected was still measured.
+fn measured(study: &Study, trial: &Trial, metric: &str) -> Vec<f64> {
+    trial
+        .replicates
+        .iter()
+        .filter(|held| held.purpose == Purpose::Search && held.segment == study.segment())
+        .filter_map(|held| {
+            held.result
+                .as_ref()?
+                .measurements
+                .iter()
+                .find(|m| m.metric == metric && m.split == Split::Search)
+                .map(|m| m.value)
+        })
+        .collect()
+}
+
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    if values.is_empty() {
+        return (0.0, 0.0);
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / (values.len().max(2) - 1) as f64).sqrt())
+}

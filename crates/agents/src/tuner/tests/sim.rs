@@ -1,0 +1,359 @@
+//! A study without an engine: events are made up from a known function of the knobs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use empiric_core::{
+    Ask, Bound, Budget, Cause, CommitId, Cost, Edit, Event, Failure, Gate, Goal, Hypothesis,
+    Measurement, Metric, Operator, Outcome, Phase, Provenance, Purpose, Record, ReplicateId, Seed, Split, Study,
+    StudyId, Task, TreeId, TrialNo, Verdict, seed,
+    study::{Rules, Settings},
+    task::{Environment, Network, Recipe},
+    trial::Measured,
+};
+use empiric_search::Policy;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    Brief, Files, Proposal, Proposer, SourceError, Sources, Tuner,
+    tuner::{axis::Axis, find::find, knob::Value, regression::normal},
+};
+
+/// Noise of one replicate; effects of single knobs at the baseline are of the same order.
+const NOISE: f64 = 0.02;
+
+const RECIPE: &str = r#""""A made-up recipe."""
+
+RATE = 0.01
+BATCH = 32
+WIDTH = 64
+DEPTH = 4
+MOMENTUM = 0.9
+DECAY = 5e-4
+WARMUP = 0.05
+SMOOTHING = 0.1
+GAIN = 1.0
+CLIP = 5.0
+SLOW = True
+SEED = 7
+SCHEDULE = "linear"
+
+
+def rate(done):
+    return {"linear": 1 - done, "cosine": 0.5, "constant": 1}[SCHEDULE]
+"#;
+
+/// What the recipe's score depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum World {
+    /// Quadratic in log space, and one switch.
+    Quadratic,
+    /// The same, and a gate on size that the best of it violates.
+    Gated,
+}
+
+impl World {
+    /// True loss and size of a recipe.
+    fn truth(self, files: &Files) -> (f64, f64) {
+        let found = find("train.py", &files["train.py"]);
+        let value = |name: &str| &found.knobs.iter().find(|knob| knob.name == name).unwrap().value;
+        let log = |name: &str, base: f64| (value(name).number().unwrap() / base).log2();
+        let odds = |name: &str, base: f64| {
+            let odds = |p: f64| (p / (1.0 - p)).log2();
+            odds(value(name).number().unwrap()) - odds(base)
+        };
+        let mut loss = 1.0;
+        loss += 0.030 * (log("RATE", 0.01) - 1.5).powi(2);
+        loss += 0.015 * (log("BATCH", 32.0) + 1.0).powi(2);
+        loss += 0.020 * (log("WIDTH", 64.0) - 1.0).powi(2);
+        loss += 0.010 * (log("DEPTH", 4.0) - 0.8).powi(2);
+        loss += 0.020 * (odds("MOMENTUM", 0.9) - 1.0).powi(2);
+        loss += 0.004 * (log("DECAY", 5e-4) - 2.0).powi(2);
+        loss += 0.002 * log("WARMUP", 0.05).powi(2);
+        loss += 0.010 * (odds("SMOOTHING", 0.1) + 1.0).powi(2);
+        loss += 0.015 * log("GAIN", 1.0).powi(2);
+        loss += 0.000 * log("CLIP", 5.0).powi(2);
+        loss += if *value("SLOW") == Value::Bool(true) { 0.05 } else { 0.0 };
+        loss += if *value("SCHEDULE") == Value::Text("cosine".to_owned()) { -0.03 } else { 0.0 };
+        let size = value("WIDTH").number().unwrap() * value("DEPTH").number().unwrap();
+        (loss, size)
+    }
+
+    /// Loss at the best point that holds the gate.
+    fn best(self) -> f64 {
+        match self {
+            Self::Quadratic => 1.0 - 0.03,
+            // WIDTH 96 x DEPTH 4 or thereabouts.
+            Self::Gated => 1.0 - 0.03 + 0.020 * 0.415_f64.powi(2) + 0.010 * 0.8_f64.powi(2),
+        }
+    }
+}
+
+pub(super) struct Sim {
+    pub(super) study: Study,
+    world: World,
+    trees: BTreeMap<TrialNo, Files>,
+    policy: Box<dyn Policy>,
+    clock: u64,
+    rng: ChaCha8Rng,
+}
+
+struct Trees(BTreeMap<TrialNo, Files>);
+
+impl Sources for Trees {
+    fn files(&self, trial: TrialNo) -> Result<Files, SourceError> {
+        self.0.get(&trial).cloned().ok_or(SourceError::NoTree { trial })
+    }
+
+    fn merge(&self, one: TrialNo, other: TrialNo) -> Result<Files, SourceError> {
+        Err(SourceError::Conflict { one, other, path: "train.py".to_owned() })
+    }
+}
+
+pub(super) fn task(gated: bool) -> Task {
+    Task {
+        name: "made-up".to_owned(),
+        summary: String::new(),
+        recipe: Recipe {
+            root: "recipe".to_owned(),
+            edit: vec!["*.py".to_owned()],
+            writable: false,
+            max_file_bytes: 1 << 20,
+        },
+        surfaces: Vec::new(),
+        environment: Environment::default(),
+        prepare: None,
+        data: Vec::new(),
+        artifact_code: Vec::new(),
+        stages: Vec::new(),
+        predictor: None,
+        evaluator: None,
+        metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
+        pattern: None,
+        gates: if gated {
+            vec![Gate { metric: "size".to_owned(), bound: Bound::Max(384.0) }]
+        } else {
+            Vec::new()
+        },
+        network: Network::None,
+    }
+}
+
+impl Sim {
+    pub(super) fn new(world: World, seed: u64, trials: u32) -> Self {
+        let settings = Settings {
+            seed,
+            budget: Budget { trials: Some(trials), ..Budget::default() },
+            arms: vec!["tuner".to_owned()],
+            policy: "greedy".to_owned(),
+            rules: Rules::default(),
+        };
+        let first = Record {
+            seq: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            event: Event::StudyOpened {
+                study: StudyId(uuid::Uuid::nil()),
+                task: Arc::new(task(world == World::Gated)),
+                settings,
+            },
+        };
+        let mut sim = Self {
+            study: Study::open(&first).unwrap(),
+            world,
+            trees: BTreeMap::from([(
+                TrialNo::BASELINE,
+                Files::from([("train.py".to_owned(), Arc::from(RECIPE))]),
+            )]),
+            policy: empiric_search::policy("greedy").unwrap(),
+            clock: 1,
+            rng: seed::stream(seed, "world", TrialNo::BASELINE),
+        };
+        let ask = Ask { operator: Operator::Draft, parents: Vec::new(), surface: None };
+        sim.add(Event::Asked { trial: TrialNo::BASELINE, arm: "tuner".to_owned(), ask });
+        for index in 0..5 {
+            sim.measure(TrialNo::BASELINE, index);
+        }
+        sim.conclude(TrialNo::BASELINE, Verdict::Baseline, None);
+        sim
+    }
+
+    pub(super) fn add(&mut self, event: Event) {
+        self.clock += 1;
+        let record = Record { seq: self.clock, at: jiff::Timestamp::UNIX_EPOCH, event };
+        self.study.apply(&record).unwrap();
+        self.policy.tell(&self.study, &record);
+    }
+
+    pub(super) fn truth(&self, trial: TrialNo) -> (f64, f64) {
+        self.world.truth(&self.trees[&trial])
+    }
+
+    fn measure(&mut self, trial: TrialNo, index: u32) {
+        let id = ReplicateId(uuid::Uuid::from_u128(u128::from(self.clock)));
+        let (loss, size) = self.truth(trial);
+        let noisy = loss + NOISE * normal(&mut self.rng);
+        let measurement = |metric: &str, value| Measurement {
+            metric: metric.to_owned(),
+            value,
+            split: Split::Search,
+            provenance: Provenance::Evaluator,
+        };
+        self.add(Event::Leased {
+            replicate: id,
+            trial,
+            purpose: Purpose::Search,
+            index,
+            seed: Seed(index),
+            slot: "a".to_owned(),
+        });
+        let measurements = vec![measurement("loss", noisy), measurement("size", size)];
+        let result = Measured { measurements, cost: Cost::default(), ..Measured::default() };
+        self.add(Event::Measured { replicate: id, trial, result });
+    }
+
+    fn score(&self, trial: TrialNo) -> f64 {
+        self.study.trial(trial).unwrap().search_score("loss").unwrap()
+    }
+
+    fn conclude(&mut self, trial: TrialNo, verdict: Verdict, gain: Option<f64>) {
+        let outcome =
+            Outcome::Valid { verdict, reason: String::new(), gain, gain_interval: None };
+        self.add(Event::Concluded { trial, outcome });
+    }
+
+    /// One trial: one replicate, four more where it looks good, and a one-sided z test against the champion.
+    pub(super) fn trial(&mut self, proposer: &dyn Fn(&Brief) -> Result<Proposal, Failure>) -> Option<Proposal> {
+        let trial = self.study.next_trial();
+        let ask = self.policy.ask(&self.study);
+        self.add(Event::Asked { trial, arm: "tuner".to_owned(), ask: ask.clone() });
+        let brief = Brief {
+            trial,
+            ask,
+            study: self.study.clone(),
+            sources: Arc::new(Trees(self.trees.clone())),
+        };
+        let proposal = match proposer(&brief) {
+            Ok(proposal) => proposal,
+            Err(failure) => {
+                self.add(Event::Concluded { trial, outcome: Outcome::Failed(failure) });
+                return None;
+            }
+        };
+        self.enter(trial, &proposal);
+        self.measure(trial, 0);
+        if self.world == World::Gated && self.truth(trial).1 > 384.0 {
+            let failure = Failure::new(Phase::Decide, Cause::GateMiss { metric: "size".to_owned() })
+                .margin(384.0 - self.truth(trial).1);
+            self.add(Event::Concluded { trial, outcome: Outcome::Failed(failure) });
+            return Some(proposal);
+        }
+        let champion = self.study.champion();
+        if self.score(champion) - self.score(trial) < 0.5 * NOISE {
+            let gain = self.score(champion) - self.score(trial);
+            self.conclude(trial, Verdict::Discard, Some(gain));
+            return Some(proposal);
+        }
+        (1..5).for_each(|index| self.measure(trial, index));
+        let gain = self.score(champion) - self.score(trial);
+        let verdict = if gain > 1.64 * NOISE * (2.0_f64 / 5.0).sqrt() {
+            Verdict::Keep
+        } else {
+            Verdict::Inconclusive
+        };
+        self.conclude(trial, verdict, Some(gain));
+        Some(proposal)
+    }
+
+    pub(super) fn enter(&mut self, trial: TrialNo, proposal: &Proposal) {
+        let mut files = self.trees[&proposal.parents[0]].clone();
+        for (path, text) in &proposal.edits {
+            match text {
+                Some(text) => files.insert(path.clone(), Arc::from(text.as_str())),
+                None => files.remove(path),
+            };
+        }
+        self.trees.insert(trial, files);
+        let mut tree = [0; 20];
+        tree[..4].copy_from_slice(&trial.0.to_le_bytes());
+        let edit = Edit {
+            proposer: "tuner".to_owned(),
+            operator: proposal.operator,
+            parents: proposal.parents.clone(),
+            surface: None,
+            hypothesis: proposal.hypothesis.clone(),
+            tree: TreeId(tree),
+            commit: CommitId(tree),
+            files: Vec::new(),
+            detail: proposal.detail.clone(),
+        };
+        self.add(Event::Proposed { trial, edit });
+    }
+
+    /// Share of the possible gain that the champion truly has.
+    fn share(&self) -> f64 {
+        let (baseline, _) = self.truth(TrialNo::BASELINE);
+        let (loss, _) = self.truth(self.study.champion());
+        (baseline - loss) / (baseline - self.world.best())
+    }
+}
+
+pub(super) fn tuner_search(world: World, seed: u64, trials: u32) -> f64 {
+    let mut sim = Sim::new(world, seed, trials);
+    let tuner = Tuner::default();
+    for _ in 0..trials {
+        let before = sim.share();
+        let proposal = sim.trial(&|brief| tuner.propose(brief));
+        if std::env::var_os("SIM_FAM").is_some()
+            && let Some(proposal) = &proposal
+        {
+            let q = sim.study.trials().len() / 15;
+            println!("FAM {} {q} {:.4}", proposal.detail["move"], sim.share() - before);
+        }
+        if std::env::var_os("SIM_SHOW").is_some()
+            && let Some(proposal) = proposal
+        {
+            println!("{} {:.3} {}", sim.study.trials().len() - 1, sim.share(), proposal.hypothesis.text);
+        }
+    }
+    sim.share()
+}
+
+/// One to three random knobs of the champion by random steps.
+pub(super) fn random_search(world: World, seed: u64, trials: u32) -> f64 {
+    let mut sim = Sim::new(world, seed, trials);
+    for _ in 0..trials {
+        sim.trial(&|brief| {
+            let mut rng = seed::stream(seed, "random", brief.trial);
+            let parent = brief.study.champion();
+            let files = brief.sources.files(parent)?;
+            let mut text = files["train.py"].to_string();
+            let base = find("train.py", RECIPE).knobs;
+            for _ in 0..rng.random_range(1..=3) {
+                let knobs = find("train.py", &text).knobs;
+                let i = rng.random_range(0..knobs.len() - 1);
+                let knob = &knobs[i];
+                let value = match &knob.value {
+                    Value::Bool(on) => Some(Value::Bool(!on)),
+                    Value::Text(_) => {
+                        let words = ["linear", "cosine", "constant"];
+                        Some(Value::Text(words[rng.random_range(0..3)].to_owned()))
+                    }
+                    number => Axis::of(&base[i].name, &base[i].value)
+                        .and_then(|axis| axis.step(number.number()?, rng.random_range(-1.5..1.5))),
+                };
+                if let Some(value) = value {
+                    text.replace_range(knob.span.clone(), &knob.render(&value));
+                }
+            }
+            Ok(Proposal {
+                operator: Operator::Tune,
+                parents: vec![parent],
+                surface: None,
+                hypothesis: Hypothesis { text: String::new(), prediction: None },
+                edits: BTreeMap::from([("train.py".to_owned(), Some(text))]),
+                detail: serde_json::Value::Null,
+            })
+        });
+    }
+    sim.share()
+}

@@ -1,0 +1,321 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Autonomous, auditable ML research: edits are proposed, an evaluator that no edit can touch measures them, and only
+/// what holds up on fresh seeds is kept.
+#[derive(Debug, Parser)]
+#[command(name = "empiric", version, about, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Write a starter task.toml for the code in a directory
+    Init(Init),
+    /// Measure a task's noise and try its evaluator before a night is spent on it
+    Check(Check),
+    /// Run a study, or go on with one: the same command resumes
+    Run(Run),
+    /// Say where a study stands
+    Status(Study),
+    /// List a study's trials
+    Trials(Trials),
+    /// Show one trial: hypothesis, edit, replicates, outcome
+    Show(Show),
+    /// Print what changed between two trials, as a patch
+    Diff(Diff),
+    /// Draw the graph of trials
+    Lineage(Study),
+    /// Write the study as one self-contained HTML page
+    Report(Report),
+    /// Recompute the hash chain, every commit and blob, and every decision
+    Verify(Study),
+    /// Take the champion home, as a patch or as a branch
+    Export(Export),
+    /// Write something down in a study's ledger
+    Note(Note),
+    /// Let a running study start no new trials
+    Pause(Study),
+    /// Let a paused study go on
+    Resume(Study),
+    /// Let a running study finish what runs, and stop
+    Stop(Study),
+    /// Hand in a trial made by hand or by any agent
+    Submit(Submit),
+    /// Say what this machine offers: sandbox, limits, GPUs, programs
+    Doctor(Json),
+    /// Print a published JSON Schema
+    Schema(Schema),
+    /// Print a shell's completions, or the manual page
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Study {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The directory that holds the code
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is studied: a task directory, or the quick mode's words.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArgs {
+    /// A directory with a task.toml, or the file itself; with --eval, the directory that holds the code
+    #[arg(default_value = ".")]
+    pub(crate) task: PathBuf,
+    /// Quick mode: the command that trains and prints the metric (`METRIC name=value`, `name: value` or `name=value`)
+    #[arg(long, value_name = "COMMAND", requires_all = ["edit", "metric"])]
+    pub(crate) eval: Option<String>,
+    /// Quick mode: files that may be edited
+    #[arg(long, value_name = "GLOB", requires = "eval")]
+    pub(crate) edit: Vec<String>,
+    /// Quick mode: the metric and its direction, such as loss:min
+    #[arg(long, value_name = "NAME:min|max", requires = "eval")]
+    pub(crate) metric: Option<String>,
+    /// Quick mode: regular expression with one group, for a metric printed in another form
+    #[arg(long, value_name = "REGEX", requires = "eval")]
+    pub(crate) metric_pattern: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Machine {
+    /// Replicates at one time [default: half the CPU cores, at least 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) slots: Option<u16>,
+    /// How strongly recipe and evaluator are held apart from the machine; `none` is recorded as such
+    #[arg(long, value_name = "LEVEL", default_value = "auto")]
+    pub(crate) sandbox: Sandbox,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sandbox {
+    /// The strongest level this machine offers, never none
+    Auto,
+    /// Namespaces by bubblewrap
+    Bwrap,
+    /// Landlock and seccomp
+    Landlock,
+    /// Nothing: only for code you would run anyway
+    None,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// The study's directory; an existing one is gone on with [default: studies/<task>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) study: Option<PathBuf>,
+    /// Trials to make; the baseline and replicates are not counted
+    #[arg(long, value_name = "N")]
+    pub(crate) trials: Option<u32>,
+    /// Caps, separated by commas: wall time (2h, 90m, 45s), CPU time (10cpuh, 600cpus), GPU time (4gpuh)
+    #[arg(long, value_name = "CAPS")]
+    pub(crate) budget: Option<String>,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    /// Everything random derives from it; fixed when the study opens
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The arm that makes the trials
+    #[arg(long, value_name = "NAME", default_value = "tuner", value_parser = ["tuner"])]
+    pub(crate) arm: String,
+    /// The search policy
+    #[arg(long, value_name = "NAME", default_value = "greedy")]
+    pub(crate) policy: String,
+    /// Probability of keeping a trial that is no better than its champion, per trial
+    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    pub(crate) alpha: f64,
+    /// Stream events as JSON lines, ending with a study_summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trials {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Only trials with this verdict or failure cause
+    #[arg(long, value_name = "OUTCOME")]
+    pub(crate) outcome: Option<String>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// The trial, such as t17, or `champion`
+    pub(crate) trial: String,
+    /// Also print what its units printed
+    #[arg(long)]
+    pub(crate) logs: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// The older trial; with one trial only, that trial is compared with its parent
+    pub(crate) a: String,
+    /// The newer trial
+    pub(crate) b: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Where to write the page [default: STUDY/report.html]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Which trial
+    #[arg(long, value_name = "TRIAL", default_value = "champion")]
+    pub(crate) trial: String,
+    /// Write a patch to this file; `-` is standard output
+    #[arg(long, value_name = "FILE", required_unless_present = "branch", conflicts_with = "branch")]
+    pub(crate) patch: Option<PathBuf>,
+    /// Make a branch of this name in the repository that holds the recipe
+    #[arg(long, value_name = "NAME")]
+    pub(crate) branch: Option<String>,
+    /// Replace the branch if it exists
+    #[arg(long, requires = "branch")]
+    pub(crate) force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Note {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// What to write down
+    pub(crate) text: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// A unified diff against the parent; `-` is standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "dir", conflicts_with = "dir")]
+    pub(crate) patch: Option<PathBuf>,
+    /// A directory that holds the recipe as edited
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Why it is worth measuring
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) hypothesis: String,
+    /// How far the metric will move, signed, such as -0.02
+    #[arg(long, value_name = "DELTA", allow_hyphen_values = true)]
+    pub(crate) predict: Option<f64>,
+    /// The trial it starts from [default: the champion]
+    #[arg(long, value_name = "TRIAL")]
+    pub(crate) parent: Option<String>,
+    /// Who made it
+    #[arg(long, value_name = "NAME", default_value = "user")]
+    pub(crate) by: String,
+    /// Wait for the outcome; measures the trial in this process when no other is at work
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which
+    pub(crate) which: SchemaName,
+    /// Accepted for uniformity: a schema is JSON already
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaName {
+    /// What an evaluator writes to $EMPIRIC_RESULT
+    Result,
+    /// task.toml
+    Task,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell, or `man`
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Elvish
+    Elvish,
+    /// fish
+    Fish,
+    /// PowerShell
+    Powershell,
+    /// Z shell
+    Zsh,
+    /// The manual page, in roff
+    Man,
+}

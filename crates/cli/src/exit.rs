@@ -1,0 +1,119 @@
+//! The one boundary where errors become words and exit codes.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// Exit codes: the registry that the help text and the reference are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// Empiric itself failed.
+    Internal = 1,
+    /// The command line is not understood.
+    Usage = 2,
+    /// The task, or a file that was named, is not usable.
+    Input = 3,
+    /// The study cannot be used: it is held by another process, of another task, or from a newer version.
+    Study = 4,
+    /// Verification found faults.
+    Faults = 5,
+    /// The asked sandbox level is not to be had here.
+    Sandbox = 6,
+    /// The baseline cannot be measured, or the evaluator keeps failing.
+    Broken = 7,
+    /// Interrupted; the same command goes on.
+    Interrupted = 130,
+}
+
+/// The exit codes, as every help text ends.
+pub(crate) const HELP: &str = "\
+Exit codes: 0 done, 1 internal error, 2 usage, 3 unusable task or input, 4 study unusable (held, other task, newer),
+5 verification found faults, 6 sandbox level not available, 7 baseline or evaluator broken, 130 interrupted.
+
+Everything printed to standard output is data; talk goes to standard error.";
+
+/// An error on its way to the user.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) error: anyhow::Error,
+    pub(crate) hints: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
+        Self { kind, error: error.into(), hints: Vec::new() }
+    }
+
+    pub(crate) fn say(kind: Kind, message: impl Into<String>) -> Self {
+        Self::new(kind, anyhow::Error::msg(message.into()))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The exit code of its kind.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.kind as u8)
+    }
+
+    /// The message with its causes, on one line.
+    pub(crate) fn message(&self) -> String {
+        let chain: Vec<String> = self.error.chain().map(ToString::to_string).collect();
+        let mut text = chain.first().cloned().unwrap_or_default();
+        for cause in chain.iter().skip(1).filter(|cause| !text.contains(cause.as_str()) || text.is_empty()).cloned().collect::<Vec<_>>() {
+            text = format!("{text}: {cause}");
+        }
+        text
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(Kind::Internal, error)
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(Kind::Internal, error)
+    }
+}
+
+impl From<empiric_ledger::Error> for Failure {
+    fn from(error: empiric_ledger::Error) -> Self {
+        Self::new(Kind::Study, error)
+    }
+}
+
+impl From<empiric_lineage::Error> for Failure {
+    fn from(error: empiric_lineage::Error) -> Self {
+        Self::new(Kind::Study, error)
+    }
+}
+
+impl From<empiric_core::study::OutOfOrder> for Failure {
+    fn from(error: empiric_core::study::OutOfOrder) -> Self {
+        Self::new(Kind::Study, error).hint("`empiric verify` says what is damaged")
+    }
+}
+
+impl From<empiric_engine::Error> for Failure {
+    fn from(error: empiric_engine::Error) -> Self {
+        let kind = match &error {
+            empiric_engine::Error::Io(_) | empiric_engine::Error::Harness(_) => Kind::Internal,
+            empiric_engine::Error::Policy(_) => Kind::Usage,
+            empiric_engine::Error::Executor(_)
+            | empiric_engine::Error::Asked { .. }
+            | empiric_engine::Error::Ledger(_)
+            | empiric_engine::Error::Lineage(_)
+            | empiric_engine::Error::OutOfOrder(_)
+            | empiric_engine::Error::OtherTask { .. }
+            | empiric_engine::Error::Drift { .. } => Kind::Study,
+        };
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,120 @@
+//! What a running study shows: a line for each trial that ends, and on a terminal a bar below them.
+
+use std::time::Duration;
+
+use empiric_core::{Event, Record, Study};
+use empiric_engine::Notice;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value};
+
+use crate::{out, words};
+
+/// How events are shown.
+pub(crate) enum Live {
+    /// One JSON object per line on standard output.
+    Json,
+    /// Lines and a bar on standard error.
+    Human(Box<ProgressBar>),
+}
+
+impl Live {
+    /// For people, or for programs.
+    pub(crate) fn new(json: bool) -> Self {
+        if json {
+            return Self::Json;
+        }
+        let bar = ProgressBar::no_length();
+        if !out::talks_to_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self::Human(Box::new(bar))
+    }
+
+    /// Shows what happened.
+    pub(crate) fn show(&self, notice: &Notice) -> std::io::Result<()> {
+        match self {
+            Self::Json => out::json(&flat(&notice.record)),
+            Self::Human(bar) => {
+                if let Some(line) = line(&notice.record, &notice.study) {
+                    bar.suspend(|| out::talk(&line));
+                }
+                bar.set_message(progress(&notice.study));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        if let Self::Human(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The record as one flat object: the event's fields, `seq` and `at`.
+pub(crate) fn flat(record: &Record) -> Value {
+    let mut object = match serde_json::to_value(&record.event) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) | Err(_) => Map::new(),
+    };
+    object.insert("seq".to_owned(), record.seq.into());
+    object.insert("at".to_owned(), record.at.to_string().into());
+    Value::Object(object)
+}
+
+fn width() -> usize {
+    if out::talks_to_terminal() { 150 } else { 200 }
+}
+
+fn line(record: &Record, study: &Study) -> Option<String> {
+    match &record.event {
+        Event::StudyOpened { task, settings, .. } => Some(format!(
+            "study of {}: {} {}, seed {}, policy {}",
+            task.name, task.metric.goal, task.metric.name, settings.seed, settings.policy
+        )),
+        Event::SessionStarted { sandbox, cgroup, slots, .. } => {
+            Some(format!("sandbox {sandbox}, limits by {cgroup}, {} slots", slots.len()))
+        }
+        Event::Concluded { trial, .. } => study.trial(*trial).map(|trial| words::trial_line(study, trial, width())),
+        Event::ReportOpened { champion } => {
+            Some(format!("closing comparison of {champion} and the baseline on seeds and data held back until now"))
+        }
+        Event::Noted { by, text } => Some(words::clip(&format!("note by {by}: {text}"), width())),
+        Event::Paused { by } => Some(format!("paused by {by}; `empiric resume` goes on")),
+        Event::Resumed { by } => Some(format!("resumed by {by}")),
+        Event::Fenced { trial, reason, .. } => Some(format!("{trial}: a replicate is void and runs again: {reason}")),
+        Event::BudgetSet { .. }
+        | Event::SegmentOpened { .. }
+        | Event::Asked { .. }
+        | Event::Proposed { .. }
+        | Event::Leased { .. }
+        | Event::Measured { .. }
+        | Event::Stopped { .. }
+        | Event::Finished { .. } => None,
+    }
+}
+
+fn progress(study: &Study) -> String {
+    let spent = study.spent_trials();
+    let trials = study.budget().trials.map_or(format!("{spent}"), |cap| format!("{spent}/{cap}"));
+    let champion = match study.champion() {
+        empiric_core::TrialNo::BASELINE => "no keep yet".to_owned(),
+        champion => format!("champion {champion}"),
+    };
+    let filled = study.budget().trials.filter(|cap| *cap > 0).map(|cap| {
+        let filled = (24 * spent.min(cap) / cap) as usize;
+        format!("[{}{}] ", "=".repeat(filled), " ".repeat(24 - filled))
+    });
+    format!(
+        "{}{trials} trials, {} running, {champion}, wall {}, CPU {}",
+        filled.unwrap_or_default(),
+        study.leases().len(),
+        words::seconds(study.cost().wall_s),
+        words::seconds(study.cost().cpu_s)
+    )
+}

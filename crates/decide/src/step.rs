@@ -1,0 +1,133 @@
+//! What to do next about one open trial.
+
+use empiric_core::{
+    Cause, Failure, Outcome, Phase, Purpose, Split, Study, Trial, TrialNo, Verdict,
+};
+
+use crate::{
+    confirm,
+    contest::Contest,
+    gates::{self, Standing},
+    places::{Places, Wants},
+    search,
+    stats::Sample,
+    words,
+};
+
+/// Baseline replicates that a study never goes below; agreement of fewer would not show that a metric is deterministic.
+pub const MIN_BASELINE: u32 = 5;
+
+/// Failed attempts at one seed before it is given up. Only failures that do not speak against the trial are tried again.
+pub const MAX_ATTEMPTS: usize = 3;
+
+/// What to do next about one trial.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Measure these; never empty, and nothing in it is finished or under way.
+    Measure {
+        /// The replicates, most telling first.
+        wanted: Vec<Wanted>,
+    },
+    /// Nothing: the trial has no edit yet, has ended, or waits for replicates under way.
+    Wait,
+    /// It has ended like this.
+    Conclude(Outcome),
+}
+
+/// A replicate that a decision needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Wanted {
+    /// The trial whose tree runs: the one being decided, its champion, or the baseline.
+    pub trial: TrialNo,
+    /// What for.
+    pub purpose: Purpose,
+    /// Place in the purpose's seed stream.
+    pub index: u32,
+}
+
+/// What to do next about trial `no`: a function of the study alone, so the outcome it gives before a recorded
+/// conclusion is that conclusion.
+///
+/// It ends: a trial asks for at most [`MAX_ATTEMPTS`] runs of `Rules::search_replicates` and `Rules::confirm_replicates`
+/// seeds of its own, the former counted on from what it inherits, and each champion it meets for as many.
+#[must_use]
+pub fn next_step(study: &Study, no: TrialNo) -> Step {
+    let Some(trial) = study.trial(no).filter(|trial| trial.outcome.is_none()) else {
+        return Step::Wait;
+    };
+    if no == TrialNo::BASELINE {
+        return baseline(study, trial);
+    }
+    if trial.edit.is_none() {
+        return Step::Wait;
+    }
+    match study.trial(TrialNo::BASELINE).and_then(|baseline| baseline.outcome.as_ref()) {
+        None => Step::Wait,
+        Some(Outcome::Failed(failure)) => unmeasurable(TrialNo::BASELINE, Some(failure)),
+        Some(Outcome::Valid { .. }) => contest(study, trial),
+    }
+}
+
+fn baseline(study: &Study, trial: &Trial) -> Step {
+    let wanted = baseline_replicates(study);
+    let places = Places::of(study, trial, Purpose::Search);
+    if let Some(failure) = places.fault() {
+        return Step::Conclude(Outcome::Failed(failure.clone()));
+    }
+    let mut wants = Wants::default();
+    wants.need(&places, 0..wanted);
+    if let Some(step) = wants.step() {
+        return step;
+    }
+    let replicates: Vec<_> = places.usable_below(wanted).map(|(_, replicate)| replicate).collect();
+    let gates = &study.task().gates;
+    match gates::standing(gates, &replicates, &replicates, Phase::Decide) {
+        Standing::Hold => {}
+        Standing::Near(failure) | Standing::Miss(failure) => {
+            return Step::Conclude(Outcome::Failed(failure));
+        }
+    }
+    let metric = &study.task().metric;
+    let values: Vec<f64> = replicates
+        .iter()
+        .filter_map(|replicate| replicate.value(&metric.name, Split::Select))
+        .collect();
+    let sample = Sample::of(&values);
+    let noise = match sample.sd() {
+        Some(sd) if sd > 0.0 => format!("noise sd {}", words::plain(sd)),
+        _ => "the same each time".to_owned(),
+    };
+    let mean = words::with_unit(words::plain(sample.mean), metric);
+    Step::Conclude(Outcome::Valid {
+        verdict: Verdict::Baseline,
+        reason: format!("{mean} over {}, {noise}", words::counted(sample.n, "seed")),
+        gain: None,
+        gain_interval: None,
+    })
+}
+
+fn contest(study: &Study, trial: &Trial) -> Step {
+    let (Some(champion), Some(baseline)) =
+        (study.trial(study.champion()), study.trial(TrialNo::BASELINE))
+    else {
+        return Step::Wait;
+    };
+    let contest = Contest::new(study, trial, champion, baseline);
+    if let Some(failure) = contest.search.fault().or_else(|| contest.confirm.fault()) {
+        return Step::Conclude(Outcome::Failed(failure.clone()));
+    }
+    if contest.confirm.is_empty() { search::step(&contest) } else { confirm::step(&contest) }
+}
+
+pub(crate) fn baseline_replicates(study: &Study) -> u32 {
+    study.settings().rules.baseline_replicates.max(MIN_BASELINE)
+}
+
+/// There is nothing to compare a trial with.
+pub(crate) fn unmeasurable(reference: TrialNo, last: Option<&Failure>) -> Step {
+    let why = last.map_or_else(String::new, |failure| format!("; the last attempt: {failure}"));
+    let failure = Failure::new(Phase::Decide, Cause::HarnessFailed).excerpt(format!(
+        "{reference}, which this trial is compared with, has no measurement{why}"
+    ));
+    Step::Conclude(Outcome::Failed(failure))
+}

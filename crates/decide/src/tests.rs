@@ -1,0 +1,8 @@
+//! Tests over whole studies, folded from events as a ledger would hold them.
+
+mod flow;
+mod lab;
+mod properties;
+mod reported;
+mod simulated;
+mod statistics;

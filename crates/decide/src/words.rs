@@ -1,0 +1,66 @@
+//! The sentences of verdicts.
+
+use empiric_core::Metric;
+
+use crate::stats::Contrast;
+
+/// A number to four significant digits.
+pub(crate) fn plain(value: f64) -> String {
+    digits(value, 4)
+}
+
+/// A count and its noun.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A p value to two digits.
+pub(crate) fn p_value(p: f64) -> String {
+    if p < 1e-4 { "p < 0.0001".to_owned() } else { format!("p = {}", digits(p, 2)) }
+}
+
+/// A value with the metric's unit.
+pub(crate) fn with_unit(value: String, metric: &Metric) -> String {
+    if metric.unit.is_empty() { value } else { format!("{value} {}", metric.unit) }
+}
+
+/// `+0.0310 bpb (+1.5 %)`: a gain and its size relative to `reference`.
+pub(crate) fn gain(gain: f64, reference: f64, metric: &Metric) -> String {
+    let text = with_unit(signed(gain), metric);
+    let percent = 100.0 * gain / reference.abs();
+    if percent.is_finite() { format!("{text} ({} %)", sign(percent, 2)) } else { text }
+}
+
+/// `, 90 % interval [+0.0120, +0.0500]`, or nothing where there is none.
+pub(crate) fn interval(contrast: &Contrast, coverage: f64) -> String {
+    contrast.interval(coverage).map_or_else(String::new, |[low, high]| {
+        let percent = digits(100.0 * coverage, 3);
+        let percent = if percent.contains('.') {
+            percent.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &percent
+        };
+        format!(", {percent} % interval [{}, {}]", signed(low), signed(high))
+    })
+}
+
+fn signed(value: f64) -> String {
+    sign(value, 3)
+}
+
+fn sign(value: f64, significant: i32) -> String {
+    let text = digits(value, significant);
+    if value > 0.0 { format!("+{text}") } else { text }
+}
+
+fn digits(value: f64, significant: i32) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let place = value.abs().log10().floor() as i32;
+    if (-6..9).contains(&place) {
+        format!("{value:.*}", usize::try_from(significant - 1 - place).unwrap_or(0))
+    } else {
+        format!("{value:.*e}", usize::try_from(significant - 1).unwrap_or(0))
+    }
+}

@@ -1,0 +1,113 @@
+//! The study directory: what lies where, and `study.toml`, which says what was asked.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A study's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The study at `root`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The git store.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store.git")
+    }
+
+    /// The slots' work directories.
+    #[must_use]
+    pub fn slots(&self) -> PathBuf {
+        self.root.join("slots")
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub fn asked(&self) -> PathBuf {
+        self.root.join("study.toml")
+    }
+
+    /// Whether there is a study here.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.root.join("ledger.db").exists()
+    }
+}
+
+/// What `study.toml` says: enough to take the study up again without the command that began it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Format version.
+    pub schema: u32,
+    /// The study's id.
+    pub study: String,
+    /// The task's directory, absolute.
+    pub task: PathBuf,
+    /// For a study without a task file: the words of the command line that describe the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quick: Option<QuickAsked>,
+    /// Slots.
+    pub slots: usize,
+    /// The sandbox level asked for: `auto`, `bwrap`, `landlock`, `none`.
+    pub sandbox: String,
+}
+
+/// The quick mode's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuickAsked {
+    /// Globs of editable files.
+    pub edit: Vec<String>,
+    /// The command that prints the metric.
+    pub eval: String,
+    /// `name:min` or `name:max`.
+    pub metric: String,
+    /// Another form of the printed metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+}
+
+/// Version of `study.toml`.
+pub const ASKED_SCHEMA: u32 = 1;
+
+impl Asked {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not what this version writes.
+    pub fn read(layout: &Layout) -> Result<Self, Error> {
+        let path = layout.asked();
+        let text = fs::read_to_string(&path)?;
+        toml::from_str(&text).map_err(|source| Error::Asked { path, source: Box::new(source) })
+    }
+
+    /// Writes it, whole or not at all.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn write(&self, layout: &Layout) -> Result<(), Error> {
+        let path = layout.asked();
+        let text = toml::to_string(self).map_err(|error| Error::Harness(error.to_string()))?;
+        let staging = path.with_extension("toml.partial");
+        fs::write(&staging, text)?;
+        Ok(fs::rename(&staging, &path)?)
+    }
+}

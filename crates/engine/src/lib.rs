@@ -1,0 +1,109 @@
+//! The dispatcher: one loop that owns a study.
+//!
+//! It moves each trial from room to room (proposer, store, slots, evaluator, verdict) and appends an event at every
+//! door. An event is in the ledger before anything acts on it; every consumer reads the same events. Nothing
+//! downstream calls back: replicates and proposals report over one channel.
+//!
+//! This crate knows no terminal, no web, no database and no model.
+
+mod budget;
+mod dispatcher;
+mod layout;
+mod propose;
+mod replay;
+mod verify;
+
+use std::{path::PathBuf, sync::Arc};
+
+use empiric_agents::Proposer;
+use empiric_core::study::{Fixed, Settings};
+use empiric_evaluate::Installation;
+use empiric_ledger::Clock;
+use empiric_sandbox::{Cgroup, Level};
+
+pub use dispatcher::{Control, Ended, Engine, Notice};
+pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
+pub use verify::{Checked, Fault, Verification, verify};
+
+/// Everything a session needs; nothing is read from the environment.
+pub struct Options {
+    /// The study's directory.
+    pub layout: Layout,
+    /// The task, ready on this machine.
+    pub installation: Installation,
+    /// The recipe's directory, imported when the study opens.
+    pub recipe: PathBuf,
+    /// Hashes of what must not change while a study goes on.
+    pub fixed: Fixed,
+    /// How the study is asked; its budget replaces the recorded one when it differs.
+    pub settings: Settings,
+    /// Slots.
+    pub slots: usize,
+    /// GPUs of this machine.
+    pub gpus: Vec<u32>,
+    /// The program whose `__unit` verb is the sandbox helper.
+    pub exe: PathBuf,
+    /// The sandbox level reached.
+    pub level: Level,
+    /// What accounts for units.
+    pub cgroup: Cgroup,
+    /// Who makes edits.
+    pub proposer: Arc<dyn Proposer>,
+    /// The time.
+    pub clock: Clock,
+    /// This machine's name.
+    pub host: String,
+    /// Whether new trials are asked for, or only requests are answered.
+    pub search: bool,
+}
+
+/// Why a session cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// `study.toml` is not what this version writes.
+    #[error("read {path}", path = path.display())]
+    Asked {
+        /// The file.
+        path: PathBuf,
+        /// Where it differs.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] empiric_ledger::Error),
+    /// The git store refuses.
+    #[error(transparent)]
+    Lineage(#[from] empiric_lineage::Error),
+    /// The slots cannot be used.
+    #[error(transparent)]
+    Executor(#[from] empiric_executor::Error),
+    /// The ledger's events contradict one another.
+    #[error(transparent)]
+    OutOfOrder(#[from] empiric_core::study::OutOfOrder),
+    /// The study in this directory is of another task.
+    #[error("the study in {path} is of task `{found}`, not `{asked}`; name another directory with --study", path = path.display())]
+    OtherTask {
+        /// The study's directory.
+        path: PathBuf,
+        /// Its task.
+        found: String,
+        /// The task asked for.
+        asked: String,
+    },
+    /// Something that must stay fixed has changed since the study opened.
+    #[error("{what} changed since this study opened, so its scores can no longer be compared; start a new study with --study")]
+    Drift {
+        /// What changed: the evaluator, the data, the environment, the task.
+        what: &'static str,
+    },
+    /// A policy that this version does not know.
+    #[error("`{0}` is no policy; known are {known}", known = empiric_search::names().join(", "))]
+    Policy(String),
+    /// Empiric could not do its own part.
+    #[error("{0}")]
+    Harness(String),
+}

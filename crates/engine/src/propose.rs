@@ -1,0 +1,147 @@
+//! From an ask to a commit: the proposer makes an edit, the store makes it a tree, the rules check the tree.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+};
+
+use empiric_agents::{Brief, Files, Proposal, Proposer, SourceError, Sources};
+use empiric_core::{
+    Ask, Cause, CommitId, Edit, Failure, Hypothesis, Phase, Study, TreeId, TrialNo,
+};
+use empiric_ledger::Submission;
+use empiric_lineage::{CommitSpec, Merge, Rules, Store};
+use jiff::Timestamp;
+
+/// What every proposal needs; the same for a whole session.
+pub(crate) struct Workshop {
+    pub(crate) store: Arc<Store>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) proposer: Arc<dyn Proposer>,
+}
+
+impl Workshop {
+    /// Asks the proposer and makes its edit a commit. Blocks.
+    pub(crate) fn propose(&self, trial: TrialNo, ask: &Ask, study: &Study, at: Timestamp) -> Result<Edit, Failure> {
+        let trees = Trees { store: Arc::clone(&self.store), rules: Arc::clone(&self.rules), study: study.clone() };
+        let brief = Brief { trial, ask: ask.clone(), study: study.clone(), sources: Arc::new(trees) };
+        let proposal = self.proposer.propose(&brief)?;
+        let Proposal { operator, parents, surface, hypothesis, edits, detail } = proposal;
+        let edits = edits.into_iter().map(|(path, text)| (path, text.map(String::into_bytes))).collect();
+        let by = self.proposer.name().to_owned();
+        let draft = Edit {
+            proposer: by,
+            operator,
+            parents,
+            surface: surface.or_else(|| ask.surface.clone()),
+            hypothesis,
+            tree: TreeId([0; 20]),
+            commit: CommitId([0; 20]),
+            files: Vec::new(),
+            detail,
+        };
+        self.commit(trial, draft, &edits, ask.surface.as_deref(), study, at)
+    }
+
+    /// Makes a submission a commit. Blocks.
+    pub(crate) fn submit(
+        &self,
+        trial: TrialNo,
+        ask: &Ask,
+        by: String,
+        submission: Submission,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        let draft = Edit {
+            proposer: by,
+            operator: ask.operator,
+            parents: ask.parents.clone(),
+            surface: None,
+            hypothesis: Hypothesis { text: submission.hypothesis, prediction: submission.prediction },
+            tree: TreeId([0; 20]),
+            commit: CommitId([0; 20]),
+            files: Vec::new(),
+            detail: serde_json::Value::Null,
+        };
+        let edits = submission.files.into_iter().map(|(path, text)| (path, text.map(String::into_bytes))).collect();
+        self.commit(trial, draft, &edits, None, study, at)
+    }
+
+    fn commit(
+        &self,
+        trial: TrialNo,
+        mut edit: Edit,
+        edits: &BTreeMap<String, Option<Vec<u8>>>,
+        surface: Option<&str>,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        let parents = edit.parents.iter().map(|no| parent(study, *no)).collect::<Result<Vec<_>, _>>()?;
+        let base = parents.first().ok_or_else(|| harness(&"an edit needs a parent"))?.tree;
+        edit.tree = self.store.apply(base, edits).map_err(|error| {
+            Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(error.to_string())
+        })?;
+        match self.rules.check(&self.store, base, edit.tree, surface) {
+            Ok(None) => {}
+            Ok(Some(failure)) => return Err(failure),
+            Err(error) => return Err(harness(&error)),
+        }
+        edit.files = self.store.diff(base, edit.tree).map_err(|error| harness(&error))?.files;
+        let message = format!("{trial} {}: {}\n\nproposer: {}\n", edit.operator, edit.hypothesis.text, edit.proposer);
+        let commits: Vec<CommitId> = parents.iter().map(|parent| parent.commit).collect();
+        let spec = CommitSpec { tree: edit.tree, parents: &commits, message: &message, at, trial };
+        edit.commit = self.store.commit(&spec).map_err(|error| harness(&error))?;
+        Ok(edit)
+    }
+}
+
+fn parent(study: &Study, no: TrialNo) -> Result<&Edit, Failure> {
+    let trial = study.trial(no).and_then(|trial| trial.edit.as_ref());
+    trial.ok_or_else(|| Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(format!("{no} has no tree")))
+}
+
+fn harness(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Phase::Apply, Cause::HarnessFailed).excerpt(error.to_string())
+}
+
+/// The store as proposers read it: editable text files only.
+struct Trees {
+    store: Arc<Store>,
+    rules: Arc<Rules>,
+    study: Study,
+}
+
+impl Trees {
+    fn edit(&self, no: TrialNo) -> Result<&Edit, SourceError> {
+        let trial = self.study.trial(no).and_then(|trial| trial.edit.as_ref());
+        trial.ok_or(SourceError::NoTree { trial: no })
+    }
+
+    fn read(&self, trial: TrialNo, tree: TreeId) -> Result<Files, SourceError> {
+        let fail = |why: &dyn std::fmt::Display| SourceError::Store { trial, why: why.to_string() };
+        let files = self.store.files(tree).map_err(|error| fail(&error))?;
+        let editable = files.into_iter().filter(|(path, _)| self.rules.editable(path));
+        Ok(editable.filter_map(|(path, bytes)| Some((path, Arc::from(std::str::from_utf8(&bytes).ok()?)))).collect())
+    }
+}
+
+impl Sources for Trees {
+    fn files(&self, trial: TrialNo) -> Result<Files, SourceError> {
+        self.read(trial, self.edit(trial)?.tree)
+    }
+
+    fn merge(&self, one: TrialNo, other: TrialNo) -> Result<Files, SourceError> {
+        let fail = |why: &dyn std::fmt::Display| SourceError::Store { trial: other, why: why.to_string() };
+        let (ours, theirs) = (self.edit(one)?, self.edit(other)?);
+        let base = self.store.merge_base(ours.commit, theirs.commit).map_err(|error| fail(&error))?;
+        let base = base.ok_or_else(|| fail(&"the two have no common ancestor"))?;
+        let base = self.store.tree_of(base).map_err(|error| fail(&error))?;
+        match self.store.merge(base, ours.tree, theirs.tree).map_err(|error| fail(&error))? {
+            Merge::Clean(tree) => self.read(one, tree),
+            Merge::Conflicts(paths) => {
+                Err(SourceError::Conflict { one, other, path: paths.into_iter().next().unwrap_or_default() })
+            }
+        }
+    }
+}

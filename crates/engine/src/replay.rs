@@ -1,0 +1,58 @@
+//! Decisions made again: every ask and every verdict, from the events before it.
+
+use empiric_core::{Event, Record, Study, TrialNo};
+use empiric_decide::Step;
+use empiric_search::Policy;
+
+use crate::dispatcher::SUBMITTED;
+
+/// Follows a ledger from its start and compares each recorded decision with the one it makes itself.
+pub(crate) struct Replay {
+    study: Study,
+    policy: Box<dyn Policy>,
+    pub(crate) asks: u64,
+    pub(crate) verdicts: u64,
+}
+
+impl Replay {
+    /// Starts at a study's opening; none when that is damaged or its policy is unknown.
+    pub(crate) fn open(first: &Record) -> Option<Self> {
+        let study = Study::open(first).ok()?;
+        let policy = empiric_search::policy(&study.settings().policy)?;
+        Some(Self { study, policy, asks: 0, verdicts: 0 })
+    }
+
+    /// Takes in the next event; says what is wrong with it, if anything is.
+    pub(crate) fn step(&mut self, record: &Record) -> Result<Option<String>, empiric_core::study::OutOfOrder> {
+        let wrong = match &record.event {
+            Event::Asked { trial, arm, ask } if *trial != TrialNo::BASELINE && arm != SUBMITTED => {
+                self.asks += 1;
+                let again = self.policy.ask(&self.study);
+                (again != *ask).then(|| format!("the policy's ask for {trial} replays as {again:?}, not {ask:?}"))
+            }
+            Event::Concluded { trial, outcome } if self.decided(*trial, outcome) => {
+                self.verdicts += 1;
+                match empiric_decide::next_step(&self.study, *trial) {
+                    Step::Conclude(again) if again == *outcome => None,
+                    other => Some(format!("the outcome of {trial} replays as {other:?}, not {outcome:?}")),
+                }
+            }
+            _ => None,
+        };
+        self.study.apply(record)?;
+        self.policy.tell(&self.study, record);
+        Ok(wrong)
+    }
+
+    /// Whether this conclusion was decided from measurements, not reported by a proposer or a static check.
+    fn decided(&self, trial: TrialNo, outcome: &empiric_core::Outcome) -> bool {
+        use empiric_core::{Cause, Outcome};
+        match outcome {
+            Outcome::Valid { .. } => true,
+            Outcome::Failed(failure) => {
+                !matches!(failure.cause, Cause::DuplicateTree { .. })
+                    && self.study.trial(trial).is_some_and(|trial| trial.edit.is_some())
+            }
+        }
+    }
+}

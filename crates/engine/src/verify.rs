@@ -1,0 +1,129 @@
+//! Whether a study is what it says: chain, projections, blobs, commits, and every decision made again.
+
+use empiric_core::{BlobId, Event};
+use empiric_ledger::{Blobs, Reader};
+use empiric_lineage::{Expected, Store};
+use serde::Serialize;
+
+use crate::{Error, Layout, replay::Replay};
+
+/// What was looked at and what is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verification {
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// Events in the chain.
+    pub events: u64,
+    /// How much was checked.
+    pub checked: Checked,
+    /// What is wrong, the ledger's faults first.
+    pub faults: Vec<Fault>,
+}
+
+/// How much was checked.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Checked {
+    /// Blobs read back and hashed.
+    pub blobs: u64,
+    /// Commits read back with their trees and files, and hashed.
+    pub commits: u64,
+    /// Asks of the policy made again.
+    pub asks: u64,
+    /// Verdicts reached again.
+    pub verdicts: u64,
+    /// Whether the ledger file as a whole is sealed, which holds while no process writes.
+    pub sealed: bool,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The event it is about, where it is about one.
+    pub event: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Verifies the study in `layout`.
+///
+/// # Errors
+/// When there is no study, or it cannot be read at all; damage that can be described is a fault, not an error.
+pub fn verify(layout: &Layout) -> Result<Verification, Error> {
+    let ledger = empiric_ledger::verify(layout.root())?;
+    let mut found = Verification {
+        ok: false,
+        events: ledger.events,
+        checked: Checked { blobs: ledger.blobs, sealed: ledger.sealed, ..Checked::default() },
+        faults: ledger.faults.into_iter().map(|fault| Fault { event: fault.event, what: fault.what }).collect(),
+    };
+    // A damaged chain can be followed up to its first fault.
+    let last = found.faults.iter().filter_map(|fault| fault.event).min();
+    if let Err(error) = follow(layout, last.unwrap_or(u64::MAX), &mut found) {
+        found.faults.push(Fault { event: None, what: error.to_string() });
+    }
+    found.ok = found.faults.is_empty();
+    Ok(found)
+}
+
+/// Follows the events before `end`: decisions again, commits and blobs they name.
+fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Error> {
+    let reader = Reader::open(layout.root())?;
+    let blobs = Blobs::of(layout.root());
+    let mut expected = Vec::new();
+    let mut proposed_at = std::collections::BTreeMap::new();
+    let mut replay: Option<Replay> = None;
+    let mut after = 0;
+    'pages: loop {
+        let page = reader.records(after, 1000)?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        for record in &page {
+            if record.seq >= end {
+                break 'pages;
+            }
+            match &mut replay {
+                None => {
+                    replay = Replay::open(record);
+                    if replay.is_none() {
+                        let what = "the study does not open with a policy that is known".to_owned();
+                        found.faults.push(Fault { event: Some(record.seq), what });
+                        break 'pages;
+                    }
+                }
+                Some(replay) => match replay.step(record) {
+                    Ok(None) => {}
+                    Ok(Some(what)) => found.faults.push(Fault { event: Some(record.seq), what }),
+                    Err(error) => {
+                        found.faults.push(Fault { event: Some(record.seq), what: error.to_string() });
+                        break 'pages;
+                    }
+                },
+            }
+            match &record.event {
+                Event::Proposed { trial, edit } => {
+                    proposed_at.insert(*trial, record.seq);
+                    expected.push(Expected { trial: *trial, commit: edit.commit, tree: edit.tree });
+                }
+                Event::Measured { result, .. } => {
+                    for log in result.units.iter().filter_map(|unit| unit.log.as_ref()) {
+                        let read = log.parse::<BlobId>().map_err(|error| error.to_string());
+                        if let Err(what) = read.and_then(|id| blobs.get(id).map_err(|error| error.to_string())) {
+                            found.faults.push(Fault { event: Some(record.seq), what });
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Some(replay) = &replay {
+        found.checked.asks = replay.asks;
+        found.checked.verdicts = replay.verdicts;
+    }
+    found.checked.commits = expected.len() as u64;
+    for fault in Store::open(&layout.store())?.verify(expected)? {
+        let event = fault.trial.and_then(|trial| proposed_at.get(&trial).copied());
+        found.faults.push(Fault { event, what: fault.what });
+    }
+    Ok(())
+}

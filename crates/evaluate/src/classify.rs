@@ -1,0 +1,72 @@
+//! From how a unit ended to who is to blame. The ending is looked at first; text only illustrates.
+
+use empiric_core::{Blame, Cause, Failure, Phase};
+use empiric_sandbox::{Ending, Report};
+
+use crate::contract::{self, harmless};
+
+/// Longest excerpt, bytes.
+const EXCERPT: usize = 600;
+
+/// The failure of a recipe's unit that ended as `report` says; none when it succeeded.
+pub(crate) fn recipe(report: &Report, phase: Phase) -> Option<Failure> {
+    let failure = |cause| Failure::new(phase, cause).excerpt(excerpt(report));
+    Some(match &report.ending {
+        Ending::Exit(0) => return None,
+        Ending::Exit(status) => failure(Cause::Exception { status: *status }),
+        Ending::Signal(signal) => failure(Cause::Signal { signal: *signal }),
+        Ending::NotExecutable(why) => failure(Cause::Exception { status: 127 }).excerpt(harmless(why, EXCERPT)),
+        Ending::OutOfMemory => failure(Cause::OutOfMemory),
+        Ending::WallLimit => failure(Cause::WallLimit),
+        Ending::CpuLimit => failure(Cause::CpuLimit),
+        Ending::OutputFlood => failure(Cause::OutputFlood),
+        Ending::DiskLimit => failure(Cause::DiskLimit),
+        Ending::ProcessLimit => failure(Cause::ProcessLimit),
+        Ending::Denied(what) => failure(Cause::Denied).excerpt(harmless(what, EXCERPT)),
+        Ending::Cancelled => failure(Cause::Cancelled),
+        Ending::Lost(why) => failure(Cause::SandboxFailed).excerpt(harmless(why, EXCERPT)),
+    })
+}
+
+/// The failure of an evaluator that ended as `evaluator` says, beside a predictor that ended as `predictor` says.
+///
+/// A predictor that failed by itself is the cause of whatever the evaluator then made of it.
+pub(crate) fn evaluator(evaluator: &Report, predictor: Option<&Report>) -> Option<Failure> {
+    let phase = Phase::Score;
+    let failure = |cause| Failure::new(phase, cause).excerpt(excerpt(evaluator));
+    let own = match &evaluator.ending {
+        Ending::Exit(0) => return None,
+        Ending::Exit(contract::BAD_ARTIFACT_STATUS) => failure(Cause::BadArtifact),
+        Ending::Cancelled => return Some(failure(Cause::Cancelled)),
+        Ending::Lost(why) => {
+            return Some(failure(Cause::SandboxFailed).excerpt(harmless(why, EXCERPT)));
+        }
+        Ending::WallLimit
+        | Ending::CpuLimit
+        | Ending::OutOfMemory
+        | Ending::OutputFlood
+        | Ending::DiskLimit
+        | Ending::ProcessLimit => failure(Cause::EvaluatorLimit),
+        Ending::Exit(_) | Ending::Signal(_) | Ending::NotExecutable(_) | Ending::Denied(_) => {
+            failure(Cause::EvaluatorCrash)
+        }
+    };
+    // A predictor that waits for a dead evaluator ends by a broken pipe or is cancelled: no fault of its own then.
+    let blamed = predictor.filter(|report| !matches!(report.ending, Ending::Exit(0) | Ending::Cancelled));
+    let protocol = own.cause == Cause::BadArtifact || own.cause == Cause::EvaluatorLimit;
+    match blamed.and_then(|report| recipe(report, phase)) {
+        Some(failure) if protocol || failure.blame == Blame::Infra || failure.blame == Blame::Budget => Some(failure),
+        _ => Some(own),
+    }
+}
+
+/// The last lines of what it printed, standard error first.
+fn excerpt(report: &Report) -> String {
+    let stderr = report.stderr.text();
+    let source = if stderr.trim().is_empty() { report.stdout.text() } else { stderr };
+    let clean = harmless(&source, usize::MAX);
+    let tail = clean.trim_end();
+    let start = tail.len().saturating_sub(EXCERPT);
+    let start = (start..tail.len()).find(|&at| tail.is_char_boundary(at)).unwrap_or(tail.len());
+    tail[start..].to_owned()
+}

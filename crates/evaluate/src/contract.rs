@@ -1,0 +1,252 @@
+//! The two ends of the contract: the environment variables programs are told where things are by, and the result
+//! that an evaluator writes.
+//!
+//! The result is JSON, at most [`RESULT_LIMIT`] bytes, written to the file named by `EMPIRIC_RESULT`:
+//! `{"metrics": {"bpb": 2.13}, "splits": {"select": {"bpb": 2.15}}, "feedback": "..."}`. A metric named twice is an
+//! error; so is NaN, which is a failure and not a score.
+
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
+
+use empiric_core::{Measurement, Provenance, Split};
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, de};
+
+/// Directory of the data a program may read.
+pub const DATA: &str = "EMPIRIC_DATA";
+/// Directory a stage writes its artefacts to; the only place it can write to.
+pub const OUT: &str = "EMPIRIC_OUT";
+/// Directory of the artefacts, read-only, for evaluator and predictor.
+pub const ARTIFACTS: &str = "EMPIRIC_ARTIFACTS";
+/// Directory of the recipe's files, read-only, for the evaluator.
+pub const RECIPE: &str = "EMPIRIC_RECIPE";
+/// File the evaluator writes its result to.
+pub const RESULT: &str = "EMPIRIC_RESULT";
+/// Integer below 2^31 that everything random must derive from.
+pub const SEED: &str = "EMPIRIC_SEED";
+/// Name of the slot.
+pub const SLOT: &str = "EMPIRIC_SLOT";
+/// Descriptor that evaluator and predictor read each other's bytes from.
+pub const PIPE_IN: &str = "EMPIRIC_PIPE_IN";
+/// Descriptor that evaluator and predictor write each other's bytes to.
+pub const PIPE_OUT: &str = "EMPIRIC_PIPE_OUT";
+
+/// Every variable with what it means: the registry that the reference is generated from.
+pub const VARIABLES: [(&str, &str); 9] = [
+    (DATA, "directory of the data the program may read"),
+    (OUT, "directory a stage writes its artefacts to; the only place it can write to"),
+    (ARTIFACTS, "directory of the artefacts, read-only (evaluator, predictor)"),
+    (RECIPE, "directory of the recipe's files, read-only (evaluator)"),
+    (RESULT, "file the evaluator writes its JSON result to"),
+    (SEED, "integer below 2^31 that everything random must derive from"),
+    (SLOT, "name of the slot"),
+    (PIPE_IN, "descriptor to read the other side from (evaluator, predictor)"),
+    (PIPE_OUT, "descriptor to write to the other side (evaluator, predictor)"),
+];
+
+/// Exit status by which an evaluator says that the artefact or the predictor, not itself, is at fault.
+pub const BAD_ARTIFACT_STATUS: i32 = 3;
+/// Largest result, bytes.
+pub const RESULT_LIMIT: u64 = 1 << 20;
+/// Most metrics in one result, over all splits.
+const METRICS_LIMIT: usize = 1000;
+/// Longest feedback passed on, bytes.
+const FEEDBACK_LIMIT: usize = 2048;
+
+/// What an evaluator writes to `$EMPIRIC_RESULT`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Empiric evaluator result", rename = "Result")]
+struct RawResult {
+    /// Metrics on the search split: what proposers see. Finite numbers.
+    metrics: Unique<f64>,
+    /// Metrics on further splits: `select` decides verdicts, `report` is read once at the end.
+    #[serde(default)]
+    splits: Unique<Unique<f64>>,
+    /// A few words for proposers; bounded, control characters removed.
+    #[serde(default)]
+    feedback: String,
+}
+
+/// A JSON object whose keys are unique.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(transparent)]
+struct Unique<V>(BTreeMap<String, V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<V>(std::marker::PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> de::Visitor<'de> for Visitor<V> {
+            type Value = Unique<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with unique keys")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut unique = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<String, V>()? {
+                    if unique.contains_key(&key) {
+                        return Err(de::Error::custom(format!("key `{key}` appears twice")));
+                    }
+                    unique.insert(key, value);
+                }
+                Ok(Unique(unique))
+            }
+        }
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
+}
+
+/// The JSON Schema of an evaluator's result.
+#[must_use]
+pub fn result_schema() -> schemars::Schema {
+    schemars::schema_for!(RawResult)
+}
+
+/// Why an evaluator's result cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ResultError {
+    /// A metric is NaN or infinite.
+    #[error("metric `{0}` is not finite")]
+    NonFinite(String),
+    /// Not what the contract asks for.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// The evaluator's words for proposers, made harmless.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Feedback(pub String);
+
+impl Feedback {
+    /// Bounds `text` and removes its control characters.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(harmless(text, FEEDBACK_LIMIT))
+    }
+}
+
+/// `text` without control characters other than newline and tab, cut at `limit` bytes on a character boundary.
+#[must_use]
+pub(crate) fn harmless(text: &str, limit: usize) -> String {
+    static ESCAPE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)").ok());
+    let text = ESCAPE.as_ref().map_or_else(|| text.into(), |escape| escape.replace_all(text, ""));
+    let mut clean: String = text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();
+    if clean.len() > limit {
+        let cut = (0..=limit).rev().find(|&at| clean.is_char_boundary(at)).unwrap_or(0);
+        clean.truncate(cut);
+    }
+    clean
+}
+
+/// Reads an evaluator's result.
+///
+/// # Errors
+/// When it is not what the contract asks for, or a metric is not finite.
+pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), ResultError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ResultError::Malformed("the result is not UTF-8".to_owned()))?;
+    let raw: RawResult = serde_json::from_str(text).map_err(|error| match non_finite_literal(text) {
+        Some(metric) => ResultError::NonFinite(metric),
+        None if text.trim().is_empty() => {
+            ResultError::Malformed("the evaluator wrote no result to $EMPIRIC_RESULT".to_owned())
+        }
+        None => ResultError::Malformed(format!("the result does not follow `empiric schema result`: {error}")),
+    })?;
+    let mut measurements = Vec::new();
+    let mut take = |split: Split, metrics: Unique<f64>| {
+        for (metric, value) in metrics.0 {
+            if !value.is_finite() {
+                return Err(ResultError::NonFinite(metric));
+            }
+            if metric.is_empty() || metric.len() > 200 || metric.chars().any(char::is_control) {
+                return Err(ResultError::Malformed(format!("`{}` is no metric name", metric.escape_debug())));
+            }
+            // Negative zero would compare equal and print differently.
+            let value = if value == 0.0 { 0.0 } else { value };
+            measurements.push(Measurement { metric, value, split, provenance: Provenance::Evaluator });
+        }
+        Ok(())
+    };
+    take(Split::Search, raw.metrics)?;
+    for (name, metrics) in raw.splits.0 {
+        let split = match name.as_str() {
+            "search" => Split::Search,
+            "select" => Split::Select,
+            "report" => Split::Report,
+            other => {
+                return Err(ResultError::Malformed(format!(
+                    "`{}` is no split; expected `select` or `report`",
+                    other.escape_debug()
+                )));
+            }
+        };
+        take(split, metrics)?;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some(twice) = measurements.iter().find(|m| !seen.insert((m.metric.as_str(), m.split))) {
+        return Err(ResultError::Malformed(format!("metric `{}` is given twice on one split", twice.metric)));
+    }
+    if measurements.len() > METRICS_LIMIT {
+        return Err(ResultError::Malformed(format!("more than {METRICS_LIMIT} metrics")));
+    }
+    Ok((measurements, Feedback::new(&raw.feedback)))
+}
+
+/// The key before a bare `NaN` or `Infinity`, which several languages' JSON writers print and JSON forbids.
+fn non_finite_literal(text: &str) -> Option<String> {
+    static LITERAL: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"(?i)"([^"\\]{1,200})"\s*:\s*[-+]?(?:nan|inf(?:inity)?)\b"#).ok());
+    Some(LITERAL.as_ref()?.captures(text)?[1].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn malformed(text: &str) -> String {
+        match parse_result(text.as_bytes()) {
+            Err(ResultError::Malformed(what)) => what,
+            other => panic!("expected a malformed result, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_result_yields_measurements_by_split() {
+        let (measurements, feedback) = parse_result(
+            br#"{"metrics": {"bpb": 2.5}, "splits": {"select": {"bpb": 2.75}}, "feedback": "a\u001b[31mb\u0007"}"#,
+        )
+        .unwrap();
+        let expected = |value, split| Measurement {
+            metric: "bpb".to_owned(),
+            value,
+            split,
+            provenance: Provenance::Evaluator,
+        };
+        assert_eq!(measurements, [expected(2.5, Split::Search), expected(2.75, Split::Select)]);
+        assert_eq!(feedback, Feedback("ab".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_a_failure_and_names_the_metric() {
+        for text in [
+            r#"{"metrics": {"loss": NaN}}"#,
+            r#"{"metrics": {"loss": -Infinity}}"#,
+            r#"{"metrics": {"ok": 1, "loss": inf}}"#,
+        ] {
+            assert_eq!(parse_result(text.as_bytes()), Err(ResultError::NonFinite("loss".to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn garbage_says_what_is_wrong() {
+        assert!(malformed("").contains("wrote no result"));
+        assert!(malformed("loss = 3").contains("schema result"));
+        assert!(malformed(r#"{"metrics": {"a": 1, "a": 2}}"#).contains("appears twice"));
+        assert!(malformed(r#"{"metrics": {"a": "1,5"}}"#).contains("schema result"));
+        assert!(malformed(r#"{"metrics": {}, "splits": {"test": {}}}"#).contains("`test` is no split"));
+        assert!(malformed(r#"{"metrics": {"a": 1}, "splits": {"search": {"a": 2}}}"#).contains("twice"));
+        assert!(malformed(r#"{"metrics": {"a": 1}, "score": 2}"#).contains("unknown field"));
+    }
+}

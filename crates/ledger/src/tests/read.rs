@@ -1,0 +1,147 @@
+//! Projections are what the events give, and pages are what the study holds.
+
+use empiric_core::{Event, Operator, Outcome, Purpose, Trial, Verdict};
+use proptest::prelude::*;
+
+use super::{closed, dump, open, raw, script};
+use crate::{Error, LeaseState, Query, Reader, rebuild_projections, schema, verify};
+
+fn all(reader: &Reader, query: &Query) -> Vec<Trial> {
+    let mut query = query.clone();
+    let mut trials = Vec::new();
+    loop {
+        let page = reader.trials(&query).unwrap();
+        assert!(page.items.len() <= query.limit as usize);
+        trials.extend(page.items);
+        query.after = page.next;
+        if query.after.is_none() {
+            return trials;
+        }
+    }
+}
+
+fn verdict(trial: &Trial) -> Option<Verdict> {
+    match &trial.outcome {
+        Some(Outcome::Valid { verdict, .. }) => Some(*verdict),
+        Some(Outcome::Failed(_)) | None => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_study_is_projected_rebuilt_paged_and_verified(
+        steps in prop::collection::vec((any::<u8>(), any::<u8>(), -1e3..1e3), 0..120),
+        limit in 1..7_u32,
+        group in 1..9_usize,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let events = script::any(&steps);
+        let ledger = open(dir.path());
+        for events in events.chunks(group) {
+            ledger.append(events.to_vec()).wait().unwrap();
+        }
+        ledger.close().unwrap();
+        let before = dump(dir.path());
+        rebuild_projections(dir.path()).unwrap();
+        prop_assert_eq!(dump(dir.path()), before);
+
+        let reader = Reader::open(dir.path()).unwrap();
+        let study = reader.study().unwrap();
+        let expected: Vec<Trial> = study.trials().iter().map(|trial| (**trial).clone()).collect();
+        let query = Query { limit, ..Query::default() };
+        prop_assert_eq!(&all(&reader, &query), &expected);
+        let newest: Vec<Trial> = expected.iter().rev().cloned().collect();
+        prop_assert_eq!(all(&reader, &Query { newest_first: true, ..query.clone() }), newest);
+        for wanted in [Verdict::Keep, Verdict::Discard, Verdict::Inconclusive] {
+            let some: Vec<Trial> = expected.iter().filter(|t| verdict(t) == Some(wanted)).cloned().collect();
+            prop_assert_eq!(all(&reader, &Query { verdict: Some(wanted), ..query.clone() }), some);
+        }
+        for trial in &expected {
+            let alone = reader.trial(trial.no).unwrap();
+            prop_assert_eq!(alone.as_ref(), Some(trial));
+            let score: Option<f64> = raw(dir.path())
+                .query_row("SELECT score FROM trial WHERE no = ?", [trial.no.0], |row| row.get(0))
+                .unwrap();
+            match (score, trial.search_score("bpb")) {
+                (Some(kept), Some(folded)) => prop_assert!((kept - folded).abs() < 1e-9),
+                (kept, folded) => prop_assert_eq!(kept, folded),
+            }
+        }
+        drop(reader);
+        prop_assert_eq!(verify(dir.path()).unwrap().faults, vec![]);
+    }
+}
+
+#[test]
+fn filters_join_and_unknown_cursors_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 12);
+    let reader = Reader::open(dir.path()).unwrap();
+    let numbers = |query: Query| -> Vec<u32> {
+        reader.trials(&query).unwrap().items.iter().map(|trial| trial.no.0).collect()
+    };
+    let failed = Query { cause: Some("exception".to_owned()), ..Query::default() };
+    assert_eq!(numbers(failed.clone()), [4, 9]);
+    assert_eq!(numbers(Query { proposer: Some("nobody".to_owned()), ..failed.clone() }), [0; 0]);
+    assert_eq!(numbers(Query { ended: Some(false), ..Query::default() }), [0; 0]);
+    let many = Query {
+        operator: Some(Operator::Improve),
+        surface: Some("model".to_owned()),
+        arm: Some("tuner".to_owned()),
+        blame: Some(empiric_core::Blame::Recipe),
+        ended: Some(true),
+        newest_first: true,
+        ..failed
+    };
+    assert_eq!(numbers(many), [9, 4]);
+    let error = reader.trials(&Query { after: Some("x".to_owned()), ..Query::default() });
+    assert!(matches!(error, Err(Error::Cursor(_))));
+}
+
+#[test]
+fn leases_are_kept_whatever_became_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let plain = script::plain(1);
+    ledger.append(plain[0].clone()).wait().unwrap();
+    ledger.append(plain[1].clone()).wait().unwrap();
+    let states = || -> Vec<(LeaseState, Option<f64>)> {
+        let leases = Reader::open(dir.path()).unwrap().leases(empiric_core::TrialNo(0)).unwrap();
+        assert!(leases.iter().all(|lease| lease.purpose == Purpose::Search));
+        leases.into_iter().map(|lease| (lease.state, lease.cpu_s)).collect()
+    };
+    assert_eq!(states(), [(LeaseState::Leased, None)]);
+    let Event::Leased { replicate, trial, .. } = plain[1][2].clone() else { panic!("a lease") };
+    let fenced = Event::Fenced { replicate, trial, reason: "gone".to_owned() };
+    ledger.append(vec![fenced]).wait().unwrap();
+    assert_eq!(states(), [(LeaseState::Fenced, None)]);
+    assert!(ledger.append(plain[2].clone()).wait().is_err(), "a fenced replicate yields nothing");
+    let mut again = plain[1][2].clone();
+    if let Event::Leased { replicate, .. } = &mut again {
+        replicate.0 = uuid::Uuid::from_u128(99);
+    }
+    let mut measured = plain[2][0].clone();
+    if let Event::Measured { replicate, .. } = &mut measured {
+        replicate.0 = uuid::Uuid::from_u128(99);
+    }
+    ledger.append(vec![again, measured]).wait().unwrap();
+    assert_eq!(states(), [(LeaseState::Fenced, None), (LeaseState::Measured, Some(1.3))]);
+}
+
+#[test]
+fn a_file_that_nothing_can_change_is_read_without_a_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join("a ?study #1 100%");
+    let written = closed(&odd, 3);
+    let reader = Reader::open_immutable(schema::path(&odd)).unwrap();
+    assert_eq!(reader.records(0, 1000).unwrap(), written);
+}
+
+#[test]
+fn a_directory_without_a_ledger_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Reader::open(dir.path()), Err(Error::Missing { .. })));
+    assert!(matches!(verify(dir.path()), Err(Error::Missing { .. })));
+}

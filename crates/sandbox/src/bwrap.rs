@@ -1,0 +1,96 @@
+//! The bubblewrap command line of a policy.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::policy::{Access, Level, Network, Policy, View};
+
+/// Where distributions install it; the environment is not consulted.
+const PLACES: [&str; 3] =
+    ["/usr/bin/bwrap", "/usr/local/bin/bwrap", "/run/current-system/sw/bin/bwrap"];
+
+/// The installed bubblewrap.
+pub(crate) fn program() -> Option<&'static Path> {
+    PLACES.map(Path::new).into_iter().find(|path| path.exists())
+}
+
+/// The program's private temporary directory.
+pub(crate) const TMP: &str = "/tmp";
+
+/// A name that no program has: executing it fails as the very last step of a set-up that works.
+pub(crate) const NOWHERE: &str = "/proc/no-such-program";
+
+/// What below `/proc` changes the whole machine when root writes it.
+const SETTINGS: [&str; 7] = [
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/irq",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/acpi",
+    "/proc/scsi",
+];
+
+/// Options before `--`; `seccomp` is the descriptor from which the filter is read.
+pub(crate) fn options(policy: &Policy, seccomp: Option<i32>) -> Vec<OsString> {
+    let mut args = Args(Vec::new());
+    args.push([
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--die-with-parent",
+    ]);
+    if policy.network != Network::Full {
+        args.push(["--unshare-net"]);
+    }
+    args.push(["--cap-drop", "ALL", "--clearenv"]);
+    for (name, value) in policy.environment(Level::Bwrap, Path::new(TMP)) {
+        args.push(["--setenv", &name, &value]);
+    }
+    for path in policy.system_paths() {
+        match path.read_link() {
+            Ok(target) => args.pair("--symlink", &target, path),
+            Err(_) => args.pair("--ro-bind", path, path),
+        }
+    }
+    args.push(["--proc", "/proc", "--dev", "/dev", "--tmpfs", TMP]);
+    // For root, bubblewrap 0.8 itself leaves the kernel's settings writable: it asks whether `/proc/sys` is, which
+    // answers for the directory and not for the files in it.
+    if policy.gpus.is_empty() {
+        args.push(["--remount-ro", "/proc"]);
+    } else {
+        // CUDA writes its threads' names below `/proc/self`.
+        for path in SETTINGS.map(Path::new).into_iter().filter(|path| path.exists()) {
+            args.pair("--ro-bind", path, path);
+        }
+    }
+    for device in policy.gpu_devices() {
+        args.pair("--dev-bind", &device, &device);
+    }
+    for View { host, inside, access } in &policy.views {
+        let verb = match access {
+            Access::Read => "--ro-bind",
+            Access::Write => "--bind",
+        };
+        args.pair(verb, host, inside);
+    }
+    args.push(["--remount-ro", "/"]);
+    args.0.extend(["--chdir".into(), policy.cwd.clone().into()]);
+    if let Some(descriptor) = seccomp {
+        args.push(["--seccomp", &descriptor.to_string()]);
+    }
+    args.0
+}
+
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn push<const N: usize>(&mut self, words: [&str; N]) {
+        self.0.extend(words.map(OsString::from));
+    }
+
+    fn pair(&mut self, verb: &str, from: &Path, to: &Path) {
+        self.0.extend([verb.into(), from.into(), to.into()]);
+    }
+}

@@ -1,0 +1,113 @@
+//! Runs one untrusted process tree inside limits and says exactly how it ended.
+//!
+//! Two sides share this crate. The *harness* fills in a [`Unit`] and starts `empiric __unit` from it
+//! ([`Unit::launch`]); the *helper* is that process ([`unit_main`]): single-threaded, one per unit, it builds the
+//! sandbox, feeds on the output, watches the limits, ends the whole tree and leaves a [`Report`] behind.
+//!
+//! The helper lives as long as its standard input: when the harness closes it, or dies, the unit is cancelled.
+//! A unit's end is certain: inside a PID namespace where bubblewrap works, through a control group where there is
+//! one, and in any case because the helper is the subreaper of everything it started.
+//!
+//! Nothing here knows of trials, metrics or blame; it never reads the environment and never prints.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use empiric_sandbox::{Limits, Policy, Unit, probe};
+//! let exe = std::path::Path::new("/usr/bin/empiric");
+//! let found = probe();
+//! let unit = Unit {
+//!     policy: Policy::new(["true"], "/"),
+//!     level: found.best().ok_or("no sandbox here")?,
+//!     cgroup: found.cgroup.clone(),
+//!     report: "/tmp/report.json".into(),
+//! };
+//! let report = unit.launch(exe, None)?.run()?;
+//! # Ok(()) }
+//! ```
+
+mod bwrap;
+mod capture;
+mod cgroup;
+mod confine;
+mod descriptors;
+mod disk;
+mod helper;
+mod identity;
+mod launch;
+mod policy;
+mod probe;
+mod report;
+mod seccomp;
+mod tree;
+mod watch;
+
+pub use cgroup::{Accounting, Cgroup};
+pub use helper::unit_main;
+pub use identity::{Identity, reap_orphans};
+pub use launch::{Launch, PIPE_READ, PIPE_WRITE, Pipes, Unit, pipe_pair};
+pub use policy::{Access, Level, Limits, Network, Policy, View};
+pub use probe::{Capabilities, probe};
+pub use report::{Captured, Ending, Report, Usage};
+
+use std::path::PathBuf;
+
+/// What can go wrong on the harness's side, or while the helper sets a unit up. None of it is the recipe's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or process operation failed; the text names it.
+    #[error("{what}")]
+    Io {
+        /// What was attempted, on what.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A request or report is not what this version writes.
+    #[error("read {path}: not a sandbox record", path = path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Where it differs.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The helper ended without leaving a report.
+    #[error("no report at {path}: the unit's helper {how}", path = path.display())]
+    NoReport {
+        /// Where the report should be.
+        path: PathBuf,
+        /// How the helper ended.
+        how: String,
+    },
+    /// The policy asks for what this level cannot enforce.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The program's process could not be put into its sandbox.
+    #[error("enter the sandbox: {0}")]
+    Entry(String),
+    /// Landlock refused the rule set.
+    #[error("build the landlock rules")]
+    Landlock(#[from] landlock::RulesetError),
+    /// The system call filter could not be built.
+    #[error("build the system call filter")]
+    Seccomp(#[from] seccompiler::BackendError),
+}
+
+impl Error {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    /// The message with its causes, on one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+}

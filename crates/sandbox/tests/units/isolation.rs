@@ -1,0 +1,174 @@
+//! What a unit cannot see, reach or inherit.
+
+use empiric_sandbox::{Access, Ending, Network, View};
+
+use super::{Level, Place, exists, expect, levels, run, sandboxes};
+
+#[test]
+fn writes_only_where_granted() {
+    for level in sandboxes() {
+        let place = Place::new(level);
+        let data = View { host: place.path("data"), inside: "/data".into(), access: Access::Read };
+        std::fs::create_dir(&data.host).unwrap();
+        std::fs::write(data.host.join("x"), "1").unwrap();
+        let mut unit = place.script(
+            "echo mine > own || exit 10
+             cat \"$DATA/x\" >&2 || exit 11
+             for path in \"$DATA/x\" \"$DATA/new\" /usr/new /etc/passwd /new \"$BESIDE/new\"; do
+                 if (echo x > \"$path\") 2>/dev/null; then echo \"wrote $path\"; fi
+             done
+             setting=/proc/sys/kernel/panic_on_oops
+             if (cat $setting | tee $setting) >/dev/null 2>&1; then echo \"set $setting\"; fi
+             rm -f \"$DATA/x\" 2>/dev/null && echo removed; true",
+        );
+        unit.policy.env.insert("DATA".into(), level.path(&data).to_str().unwrap().into());
+        unit.policy.env.insert("BESIDE".into(), place.dir.path().to_str().unwrap().into());
+        unit.policy.views.push(data);
+        let report = run(&unit);
+        assert_eq!(
+            (&report.ending, report.stdout.text().as_str()),
+            (&Ending::Exit(0), ""),
+            "{report:#?}"
+        );
+        assert_eq!(std::fs::read_to_string(place.path("work/own")).unwrap(), "mine\n");
+        assert_eq!(std::fs::read_to_string(place.path("data/x")).unwrap(), "1");
+        assert!(!exists(&place.path("new")));
+    }
+}
+
+#[test]
+fn what_is_not_granted_is_not_readable() {
+    for level in sandboxes() {
+        let place = Place::new(level);
+        let secret = place.path("secret");
+        let script = format!(
+            "for file in {} /etc/shadow /proc/1/environ /proc/kcore /dev/kmsg /dev/sda /dev/vda; do
+                 if head -c 1 $file >/dev/null 2>&1; then echo \"read $file\"; fi
+             done
+             for directory in {} /root /home /var/log /opt /sys/class; do
+                 if ls $directory >/dev/null 2>&1; then echo \"listed $directory\"; fi
+             done",
+            secret.display(),
+            place.dir.path().display()
+        );
+        let report = run(&place.script(&script));
+        let text = report.stdout.text();
+        // Behind bubblewrap process 1 is the sandbox's own.
+        let leaks: Vec<&str> = text
+            .lines()
+            .filter(|l| level != Level::Bwrap || *l != "read /proc/1/environ")
+            .collect();
+        assert_eq!((&report.ending, leaks), (&Ending::Exit(0), vec![]), "{report:#?}");
+    }
+}
+
+#[test]
+fn no_network() {
+    expect(&sandboxes(), "exec 3<>/dev/tcp/127.0.0.1/9", &Ending::Exit(1));
+    for level in sandboxes() {
+        let script = "import socket
+socket.socketpair()
+for family in socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK:
+    try:
+        socket.socket(family, socket.SOCK_DGRAM)
+        print('opened', family)
+    except PermissionError:
+        pass
+";
+        let report = run(&Place::new(level).argv(["/usr/bin/python3", "-c", script]));
+        if matches!(report.ending, Ending::NotExecutable(_)) {
+            eprintln!("SKIPPED: no /usr/bin/python3");
+            return;
+        }
+        assert_eq!(
+            (&report.ending, report.stdout.text().as_str()),
+            (&Ending::Exit(0), ""),
+            "{report:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_loopback_of_its_own_where_asked_for() {
+    for level in sandboxes() {
+        let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = host.local_addr().unwrap().port();
+        let place = Place::new(level);
+        let mut unit = place.script(&format!("exec 3<>/dev/tcp/127.0.0.1/{port}"));
+        unit.policy.network = Network::Loopback;
+        let report = run(&unit);
+        match level {
+            Level::Bwrap => {
+                assert_eq!(report.ending, Ending::Exit(1));
+                assert!(report.stderr.text().contains("Connection refused"), "{report:#?}");
+            }
+            Level::Landlock | Level::None => {
+                assert!(matches!(report.ending, Ending::Lost(_)), "{report:#?}")
+            }
+        }
+    }
+}
+
+#[test]
+fn kernel_doors_are_shut() {
+    let script = "unshare -U true 2>/dev/null && echo 'new user namespace'
+        mount -t tmpfs none /unit 2>/dev/null && echo mounted
+        chroot . /bin/true 2>/dev/null && echo chroot
+        dmesg >/dev/null 2>&1 && echo dmesg
+        grep -q 'NoNewPrivs:.*1' /proc/self/status || echo 'may gain privileges'
+        grep -q 'CapEff:.*0000000000000000' /proc/self/status || echo 'has capabilities'
+        true";
+    for level in sandboxes() {
+        let report = run(&Place::new(level).script(script));
+        assert_eq!(
+            (&report.ending, report.stdout.text().as_str()),
+            (&Ending::Exit(0), ""),
+            "{report:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_environment_is_what_was_given() {
+    for level in levels() {
+        let place = Place::new(level);
+        let mut unit = place.argv(["env"]);
+        unit.policy.env.insert("GREETING".into(), "good day".into());
+        let report = run(&unit);
+        let mut names: Vec<String> =
+            report.stdout.text().lines().map(|l| l.split('=').next().unwrap().into()).collect();
+        // Bubblewrap sets PWD for the directory it changes to.
+        names.retain(|name| name != "PWD" && (level == Level::Bwrap || name != "EMPIRIC_UNIT"));
+        names.sort();
+        assert_eq!(
+            names,
+            ["CUDA_VISIBLE_DEVICES", "GREETING", "NVIDIA_VISIBLE_DEVICES", "PATH", "TMPDIR"]
+        );
+        assert!(report.stdout.text().contains("GREETING=good day\n"));
+    }
+}
+
+#[test]
+fn no_descriptor_but_the_standard_three() {
+    for level in levels() {
+        let report = run(&Place::new(level).argv(["ls", "/proc/self/fd"]));
+        // The fourth is the listing itself.
+        assert_eq!(report.stdout.text(), "0\n1\n2\n3\n", "{level}");
+    }
+}
+
+#[test]
+fn temporary_files_have_a_private_place_that_goes_away() {
+    for level in levels() {
+        let place = Place::new(level);
+        let report = run(&place.script("echo x > \"$TMPDIR/file\" && ls -A \"$TMPDIR\""));
+        assert_eq!(report.stdout.text(), "file\n", "{report:#?}");
+        let left: Vec<_> =
+            std::fs::read_dir(place.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(
+            left.len(),
+            3,
+            "only the work, the secret and the report should be there: {left:?}"
+        );
+    }
+}

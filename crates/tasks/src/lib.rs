@@ -1,0 +1,46 @@
+//! Tasks: reads `task.toml` with precise diagnostics, builds the environment that programs run in, makes the data,
+//! and writes starter files.
+//!
+//! What runs from here (`pip`, `git`, `[prepare]`) is the task author's and runs outside any sandbox; recipe code never
+//! does. Nothing here is printed, and no environment variable is read: see [`Host`].
+
+mod diagnostic;
+mod environment;
+mod error;
+mod fetch;
+mod files;
+mod init;
+mod input;
+mod load;
+mod prepare;
+mod process;
+mod python;
+mod quick;
+mod shape;
+pub mod units;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::Diagnostic;
+pub use environment::{Environment, Environments};
+pub use error::Error;
+pub use init::init;
+pub use input::schema;
+pub use load::{FILE, Loaded, load};
+pub use prepare::{Data, DataEntry, prepare};
+pub use process::{Progress, Step};
+pub use python::{Requirement, RequirementError};
+pub use quick::{Quick, quick};
+
+use std::{ffi::OsString, path::PathBuf};
+
+/// What of the host this crate is handed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Directory for environments, prepared data and fetched recipes; safe to share between processes and to delete.
+    pub cache: PathBuf,
+    /// Where programs are looked up, as in `PATH`.
+    pub path: OsString,
+}

@@ -1,0 +1,72 @@
+"""Makes the data once: digits on a larger canvas, at random places, under noise.
+
+`digits.csv.gz` lies next to this file, out of a recipe's reach: one line per 8x8 image, 64 pixels from 0 to 16, then
+the label. Half of the images become labelled training examples. Every other image becomes COPIES unlabelled test
+images, all in one of the three splits. The splits are equal in classes and in difficulty, so that their accuracies
+can be compared.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from pathlib import Path
+
+import numpy as np
+
+SEED = 20240607
+TRAINING = 897
+SIDE = 10
+NOISE = 0.09
+COPIES = 3
+SPLITS = ("search", "select", "report")
+
+
+def main():
+    data = Path(os.environ["EMPIRIC_DATA"])
+    public, hidden = data / "public", data / "hidden"
+    public.mkdir(parents=True, exist_ok=True)
+    hidden.mkdir(parents=True, exist_ok=True)
+
+    table = np.loadtxt(Path(__file__).with_name("digits.csv.gz"), delimiter=",", dtype=np.float32)
+    rng = np.random.default_rng(SEED)
+    table = table[rng.permutation(len(table))]
+    images, labels = table[:, :-1].reshape(-1, 8, 8) / 16, table[:, -1].astype(np.int64)
+
+    np.save(public / "train_images.npy", place(images[:TRAINING], rng))
+    np.save(public / "train_labels.npy", labels[:TRAINING])
+
+    images, labels = images[TRAINING:], labels[TRAINING:]
+    splits = deal(images, labels)
+    images, labels, splits = (np.concatenate([part] * COPIES) for part in (images, labels, splits))
+    order = rng.permutation(len(images))
+    np.save(public / "test_images.npy", place(images[order], rng))
+    np.save(hidden / "labels.npy", labels[order])
+    np.save(hidden / "splits.npy", splits[order])
+
+
+def place(images, rng):
+    """Each image at a random place of a SIDE x SIDE canvas, under Gaussian noise."""
+    canvas = NOISE * rng.standard_normal((len(images), SIDE, SIDE))
+    corners = rng.integers(0, SIDE - 8 + 1, (len(images), 2))
+    for image, onto, (top, left) in zip(images, canvas, corners):
+        onto[top : top + 8, left : left + 8] += image
+    return canvas.astype(np.float32)
+
+
+def deal(images, labels):
+    """The split of each image: dealt to and fro, class by class, from the hardest to the easiest."""
+    flat = images.reshape(len(images), -1)
+    distance = ((flat[:, None, :] - flat[None, :, :]) ** 2).sum(-1)
+    np.fill_diagonal(distance, np.inf)
+    same = labels[:, None] == labels[None, :]
+    hardness = np.where(same, distance, np.inf).min(1) / np.where(same, np.inf, distance).min(1)
+    splits = np.empty(len(images), np.int64)
+    there = np.arange(len(SPLITS))
+    turns = np.resize(np.concatenate([there, there[::-1]]), len(images))
+    splits[np.lexsort((-hardness, labels))] = turns
+    return splits
+
+
+if __name__ == "__main__":
+    main()
