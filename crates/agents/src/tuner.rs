@@ -20,8 +20,7 @@ use std::{
 };
 
 use empiric_core::{
-    Cause, Failure, Operator, Outcome, Phase, Study, TrialNo,
-    seed,
+    Cause, Failure, Operator, Outcome, Phase, Study, TrialNo, seed, task::ARTIFACT_BYTES,
 };
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use rand_chacha::ChaCha8Rng;
@@ -143,8 +142,14 @@ impl<'a> Desk<'a> {
 
     fn stand(&mut self, trial: TrialNo) -> Result<Stand, Failure> {
         let recipe = self.memo.recipe(&*self.brief.sources, trial, &self.editable)?;
-        let own = self.study().trial(trial).and_then(|trial| Point::of(trial));
-        let point = own.unwrap_or_else(|| self.locate(&recipe, &[trial.to_string()]));
+        let point = match self.study().trial(trial).and_then(|trial| Point::of(trial)) {
+            Some(own) => own,
+            None => {
+                let point = self.locate(&recipe, &[trial.to_string()]);
+                self.history.place(self.study(), trial, point.clone());
+                point
+            }
+        };
         Ok(self.stand_at(trial, recipe, point))
     }
 
@@ -175,7 +180,12 @@ impl<'a> Desk<'a> {
         Point { knobs, traits: traits.iter().cloned().collect() }
     }
 
-    fn table<'b>(&'b self, stand: &'b Stand, model: &'b Model) -> Table<'b> {
+    fn table<'b>(
+        &'b self,
+        stand: &'b Stand,
+        frame: &'b Frame<'b>,
+        model: &'b Model<'b>,
+    ) -> Table<'b> {
         let within = |file: &str, id: &str| {
             self.surface.as_ref().is_none_or(|surface| surface.owns(file, id))
         };
@@ -183,7 +193,7 @@ impl<'a> Desk<'a> {
         let spent = f64::from(self.study().spent_trials());
         Table {
             history: &self.history,
-            frame: stand.frame(),
+            frame,
             model,
             knobs: stand.recipe.knobs.values().filter(|k| within(&k.file, &k.id)).collect(),
             cuts: stand.recipe.cuts.iter().filter(|cut| within(&cut.file, &cut.id)).collect(),
@@ -196,47 +206,48 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn model(&self, stand: &Stand) -> Model {
-        Model::fit(&self.history, &stand.frame(), self.history.of(stand.trial))
+    fn model<'b>(&'b self, stand: &Stand, frame: &'b Frame<'b>) -> Model<'b> {
+        Model::fit(&self.history, frame, self.history.of(stand.trial))
     }
 
     fn draft(&mut self) -> Result<Proposal, Failure> {
         let stand = self.stand(TrialNo::BASELINE)?;
-        let model = self.model(&stand);
+        let frame = stand.frame();
+        let model = self.model(&stand, &frame);
+        let table = self.table(&stand, &frame, &model);
+        let mut rng = self.rng.clone();
         for _ in 0..ATTEMPTS {
-            let mut rng = self.rng.clone();
-            let made = self.table(&stand, &model).explore(2, &mut rng);
-            self.rng = rng;
+            let made = table.explore(2, &mut rng);
             let plan = Plan {
                 operator: Operator::Draft,
                 parents: vec![TrialNo::BASELINE],
                 family: Family::Explore.name(),
-                motive: "nothing is known of these yet, and moving them together tells which matter"
-                    .to_owned(),
+                motive:
+                    "nothing is known of these yet, and moving them together tells which matter"
+                        .to_owned(),
                 made,
             };
             if let Some(proposal) = self.propose(&stand, &model, plan) {
                 return Ok(proposal);
             }
         }
-        Err(exhausted(&stand))
+        self.improve(TrialNo::BASELINE)
     }
 
     fn improve(&mut self, parent: TrialNo) -> Result<Proposal, Failure> {
         let stand = self.stand(parent)?;
-        let model = self.model(&stand);
+        let frame = stand.frame();
+        let model = self.model(&stand, &frame);
+        let table = self.table(&stand, &frame, &model);
+        let mut rng = self.rng.clone();
         for attempt in 0..ATTEMPTS {
-            let mut rng = self.rng.clone();
-            let table = self.table(&stand, &model);
             // Families that repeat themselves give way to those that cannot.
             let family = match attempt {
                 0..8 => table.family(&mut rng),
                 _ if attempt % 2 == 0 => Family::Sample,
                 _ => Family::Explore,
             };
-            let made = table.make(family, &mut rng);
-            self.rng = rng;
-            let Some(made) = made else { continue };
+            let Some(made) = table.make(family, &mut rng) else { continue };
             let operator = if made.cut.is_some() { Operator::Ablate } else { Operator::Tune };
             let plan = Plan {
                 operator,
@@ -255,12 +266,12 @@ impl<'a> Desk<'a> {
     fn ablate(&mut self) -> Result<Proposal, Failure> {
         let parent = self.parent();
         let stand = self.stand(parent)?;
-        let model = self.model(&stand);
+        let frame = stand.frame();
+        let model = self.model(&stand, &frame);
+        let table = self.table(&stand, &frame, &model);
+        let mut rng = self.rng.clone();
         for _ in 0..ATTEMPTS {
-            let mut rng = self.rng.clone();
-            let made = self.table(&stand, &model).make(Family::Ablate, &mut rng);
-            self.rng = rng;
-            let Some(made) = made else { break };
+            let Some(made) = table.make(Family::Ablate, &mut rng) else { break };
             let plan = Plan {
                 operator: Operator::Ablate,
                 parents: vec![parent],
@@ -280,15 +291,18 @@ impl<'a> Desk<'a> {
     fn repair(&mut self) -> Result<Proposal, Failure> {
         let failed = self.parent();
         let champion = self.study().champion();
-        let Some(trial) = self.study().trial(failed).cloned() else { return self.improve(champion) };
+        let Some(trial) = self.study().trial(failed).cloned() else {
+            return self.improve(champion);
+        };
         let (Some(Outcome::Failed(failure)), Some(before)) =
             (&trial.outcome, trial.parents().first().copied())
         else {
             return self.improve(failed);
         };
         let stand = self.stand(failed)?;
-        let model = self.model(&stand);
         let home = self.stand(before)?.point;
+        let frame = stand.frame();
+        let model = self.model(&stand, &frame);
         let gate = gate_missed(self.study(), &failure.cause);
         let aimed = gate.and_then(|gate| {
             let short = self.history.of(failed)?.margins.get(gate).copied()??;
@@ -303,18 +317,23 @@ impl<'a> Desk<'a> {
         let mut ways: Vec<(Move, String)> = parts
             .iter()
             .map(|part| {
-                let set = back_off(&stand.recipe, &home, &stand.frame(), &stand.axes, *part);
+                let set = back_off(&stand.recipe, &home, &frame, *part);
                 (
                     Move { set, cut: None },
-                    format!("{failed} failed with {failure}, so go {:.0} % of the way back to {before}", 100.0 * part),
+                    format!(
+                        "{failed} failed with {failure}, so go {:.0} % of the way back to {before}",
+                        100.0 * part
+                    ),
                 )
             })
             .collect();
         if gate.is_some() {
-            let mut table = self.table(&stand, &model);
+            let mut table = self.table(&stand, &frame, &model);
             table.repairing = true;
             let set = table.best(&model.mean(), &table.knobs, 3, 0.0, 1.0);
-            let motive = format!("{failed} failed with {failure}, and these are believed to buy room at the least cost");
+            let motive = format!(
+                "{failed} failed with {failure}, and these are believed to buy room at the least cost"
+            );
             let at = usize::from(earlier == 0);
             ways.insert(at, (Move { set, cut: None }, motive));
         }
@@ -334,7 +353,6 @@ impl<'a> Desk<'a> {
             _ => return self.improve(self.parent()),
         };
         let stand = self.stand(one)?;
-        let model = self.model(&stand);
         let second = self.stand(other)?;
         let motive = format!("{one} and {other} each gained on their own, by different changes");
         if second.point.traits.is_subset(&stand.point.traits) {
@@ -346,8 +364,15 @@ impl<'a> Desk<'a> {
                 .map(|(id, value)| (id.clone(), value.clone()))
                 .collect();
             let made = Move { set, cut: None };
-            let plan =
-                Plan { operator: Operator::Merge, parents: vec![one, other], family: "merge", motive, made };
+            let plan = Plan {
+                operator: Operator::Merge,
+                parents: vec![one, other],
+                family: "merge",
+                motive,
+                made,
+            };
+            let frame = stand.frame();
+            let model = self.model(&stand, &frame);
             return match self.propose(&stand, &model, plan) {
                 Some(proposal) => Ok(proposal),
                 None => self.improve(one),
@@ -365,7 +390,8 @@ impl<'a> Desk<'a> {
         let merged = self.memo.parse(files, &self.editable);
         let traits: Vec<String> = stand.point.traits.union(&second.point.traits).cloned().collect();
         let point = self.locate(&merged, &traits);
-        let sound = edits.iter().all(|(path, text)| text.as_ref().is_none_or(|text| parses(path, text)));
+        let sound =
+            edits.iter().all(|(path, text)| text.as_ref().is_none_or(|text| parses(path, text)));
         if edits.is_empty() || !sound || self.memo.tried(self.study(), &point) {
             return self.improve(one);
         }
@@ -392,7 +418,7 @@ impl<'a> Desk<'a> {
     }
 
     /// The proposal of a plan; none when it changes nothing, was tried already, or would not parse.
-    fn propose(&self, stand: &Stand, model: &Model, plan: Plan) -> Option<Proposal> {
+    fn propose(&self, stand: &Stand, model: &Model<'_>, plan: Plan) -> Option<Proposal> {
         let mut point = stand.point.clone();
         for (id, value) in &plan.made.set {
             if self.baseline.knobs.get(id).is_some_and(|base| base.value == *value) {
@@ -406,10 +432,12 @@ impl<'a> Desk<'a> {
             return None;
         }
         let edited = stand.recipe.edit(&plan.made.set, plan.made.cut.as_ref());
-        let changes = edited.iter().any(|(path, text)| {
-            stand.recipe.files.get(path).is_none_or(|old| **old != **text)
-        });
-        if !changes || !edited.iter().all(|(path, text)| parses(path, text)) {
+        let changes = edited
+            .iter()
+            .any(|(path, text)| stand.recipe.files.get(path).is_none_or(|old| **old != **text));
+        // A literal in the place of a literal always parses.
+        let sound = plan.made.cut.is_none() || edited.iter().all(|(path, text)| parses(path, text));
+        if !changes || !sound {
             return None;
         }
         let frame = stand.frame();
@@ -438,7 +466,9 @@ impl<'a> Desk<'a> {
 fn motive(family: Family, parent: TrialNo) -> String {
     match family {
         Family::Explore => "little is known of what moving this does".to_owned(),
-        Family::Joint => format!("the trials so far put the best values near here, seen from {parent}"),
+        Family::Joint => {
+            format!("the trials so far put the best values near here, seen from {parent}")
+        }
         Family::Sample => "what is known leaves room for a gain here".to_owned(),
         Family::Line => format!("{parent} came about by a step this way, so take another"),
         Family::Ablate => "it may not be worth what it costs".to_owned(),
@@ -459,17 +489,20 @@ fn has_tree(study: &Study, no: TrialNo) -> bool {
 }
 
 fn gate_missed(study: &Study, cause: &Cause) -> Option<usize> {
-    let metric = match cause {
-        Cause::GateMiss { metric } => metric,
-        Cause::ArtifactTooLarge => empiric_core::task::ARTIFACT_BYTES,
-        _ => return None,
+    let metric = if let Cause::GateMiss { metric } = cause {
+        metric.as_str()
+    } else if *cause == Cause::ArtifactTooLarge {
+        ARTIFACT_BYTES
+    } else {
+        return None;
     };
     study.task().gates.iter().position(|gate| gate.metric == *metric)
 }
 
 fn globs<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<GlobSet, Failure> {
     let fail = |error: globset::Error| {
-        Failure::new(Phase::Propose, Cause::ProposerFailed).excerpt(format!("read a glob of the task: {error}"))
+        Failure::new(Phase::Propose, Cause::ProposerFailed)
+            .excerpt(format!("read a glob of the task: {error}"))
     };
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {

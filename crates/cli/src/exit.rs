@@ -39,11 +39,13 @@ pub(crate) struct Failure {
     pub(crate) kind: Kind,
     pub(crate) error: anyhow::Error,
     pub(crate) hints: Vec<String>,
+    /// A picture of the problem, for people; the message says the same.
+    pub(crate) rendered: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
-        Self { kind, error: error.into(), hints: Vec::new() }
+        Self { kind, error: error.into(), hints: Vec::new(), rendered: None }
     }
 
     pub(crate) fn say(kind: Kind, message: impl Into<String>) -> Self {
@@ -62,12 +64,12 @@ impl Failure {
 
     /// The message with its causes, on one line.
     pub(crate) fn message(&self) -> String {
-        let chain: Vec<String> = self.error.chain().map(ToString::to_string).collect();
-        let mut text = chain.first().cloned().unwrap_or_default();
-        for cause in chain.iter().skip(1).filter(|cause| !text.contains(cause.as_str()) || text.is_empty()).cloned().collect::<Vec<_>>() {
-            text = format!("{text}: {cause}");
-        }
-        text
+        self.error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+            "" => cause,
+            // Some libraries repeat their cause in their own message.
+            _ if text.contains(&cause) => text,
+            _ => format!("{text}: {cause}"),
+        })
     }
 }
 

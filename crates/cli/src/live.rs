@@ -13,6 +13,8 @@ use crate::{out, words};
 pub(crate) enum Live {
     /// One JSON object per line on standard output.
     Json,
+    /// Not at all.
+    Quiet,
     /// Lines and a bar on standard error.
     Human(Box<ProgressBar>),
 }
@@ -34,10 +36,16 @@ impl Live {
         Self::Human(Box::new(bar))
     }
 
+    /// Shows nothing.
+    pub(crate) fn quiet() -> Self {
+        Self::Quiet
+    }
+
     /// Shows what happened.
     pub(crate) fn show(&self, notice: &Notice) -> std::io::Result<()> {
         match self {
             Self::Json => out::json(&flat(&notice.record)),
+            Self::Quiet => Ok(()),
             Self::Human(bar) => {
                 if let Some(line) = line(&notice.record, &notice.study) {
                     bar.suspend(|| out::talk(&line));
@@ -78,7 +86,11 @@ fn line(record: &Record, study: &Study) -> Option<String> {
             task.name, task.metric.goal, task.metric.name, settings.seed, settings.policy
         )),
         Event::SessionStarted { sandbox, cgroup, slots, .. } => {
-            Some(format!("sandbox {sandbox}, limits by {cgroup}, {} slots", slots.len()))
+            let paused = match study.state() {
+                empiric_core::study::State::Paused => "; the study is paused: `empiric resume` goes on",
+                _ => "",
+            };
+            Some(format!("sandbox {sandbox}, limits by {cgroup}, {} slots{paused}", slots.len()))
         }
         Event::Concluded { trial, .. } => study.trial(*trial).map(|trial| words::trial_line(study, trial, width())),
         Event::ReportOpened { champion } => {

@@ -1,1 +1,138 @@
-fn main() {}
+//! The `empiric` program: words in, words out.
+
+mod ambient;
+mod args;
+mod ask;
+mod check;
+mod diagnostics;
+mod doctor;
+mod exit;
+mod live;
+mod look;
+mod out;
+mod run;
+mod setup;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::{
+    args::{Cli, Completions, Init, Schema, SchemaName, Shell, Verb},
+    exit::{Failure, Kind},
+};
+
+fn main() -> ExitCode {
+    // The sandbox helper is this program again; it must start fast and single-threaded.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "__unit") {
+        return empiric_sandbox::unit_main();
+    }
+    let cli = Cli::parse();
+    let json = wants_json(&cli.verb);
+    match carry_out(&cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => tell(&failure, json),
+    }
+}
+
+fn carry_out(verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Init(args) => init(args),
+        Verb::Check(args) => check::check(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Status(args) => look::status(args),
+        Verb::Trials(args) => look::trials(args),
+        Verb::Show(args) => look::show(args),
+        Verb::Diff(args) => look::diff(args),
+        Verb::Lineage(args) => look::lineage(args),
+        Verb::Report(args) => look::report(args),
+        Verb::Verify(args) => look::verify(args),
+        Verb::Export(args) => look::export(args),
+        Verb::Note(args) => ask::note(args),
+        Verb::Pause(args) => ask::pause(args),
+        Verb::Resume(args) => ask::resume(args),
+        Verb::Stop(args) => ask::stop(args),
+        Verb::Submit(args) => ask::submit(args),
+        Verb::Doctor(args) => doctor::doctor(args),
+        Verb::Schema(args) => schema(args),
+        Verb::Completions(args) => completions(args),
+    }
+}
+
+/// Says what failed. A reader that went away is no failure.
+fn tell(failure: &Failure, json: bool) -> ExitCode {
+    let io = failure.error.downcast_ref::<std::io::Error>();
+    if io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    if json {
+        let error = serde_json::json!({"kind": failure.kind, "error": failure.message(), "hints": failure.hints});
+        out::talk(&error.to_string());
+        return failure.code();
+    }
+    match &failure.rendered {
+        Some(picture) => out::talk(picture.trim_end()),
+        None => out::talk(&format!("error: {}", failure.message())),
+    }
+    for hint in &failure.hints {
+        out::talk(&format!("hint: {hint}"));
+    }
+    failure.code()
+}
+
+fn wants_json(verb: &Verb) -> bool {
+    match verb {
+        Verb::Init(args) => args.json,
+        Verb::Check(args) => args.json,
+        Verb::Run(args) => args.json,
+        Verb::Trials(args) => args.json,
+        Verb::Show(args) => args.json,
+        Verb::Diff(args) => args.json,
+        Verb::Report(args) => args.json,
+        Verb::Export(args) => args.json,
+        Verb::Note(args) => args.json,
+        Verb::Submit(args) => args.json,
+        Verb::Doctor(args) => args.json,
+        Verb::Schema(args) => args.json,
+        Verb::Status(args)
+        | Verb::Lineage(args)
+        | Verb::Verify(args)
+        | Verb::Pause(args)
+        | Verb::Resume(args)
+        | Verb::Stop(args) => args.json,
+        Verb::Completions(_) => false,
+    }
+}
+
+fn init(args: &Init) -> Result<(), Failure> {
+    let path = empiric_tasks::init(&args.dir).map_err(|error| Failure::new(Kind::Input, error))?;
+    if args.json {
+        return Ok(out::json(&serde_json::json!({"task": path}))?);
+    }
+    out::talk(&format!("wrote {}; read it, then: empiric check {}", path.display(), args.dir.display()));
+    Ok(())
+}
+
+fn schema(args: &Schema) -> Result<(), Failure> {
+    let schema = match args.which {
+        SchemaName::Result => serde_json::to_value(empiric_evaluate::result_schema())?,
+        SchemaName::Task => serde_json::to_value(empiric_tasks::schema())?,
+    };
+    Ok(out::line(&serde_json::to_string_pretty(&schema)?)?)
+}
+
+fn completions(args: &Completions) -> Result<(), Failure> {
+    use clap_complete::Shell as S;
+    let mut command = Cli::command();
+    let shell = match args.shell {
+        Shell::Man => return Ok(clap_mangen::Man::new(command).render(&mut std::io::stdout())?),
+        Shell::Bash => S::Bash,
+        Shell::Elvish => S::Elvish,
+        Shell::Fish => S::Fish,
+        Shell::Powershell => S::PowerShell,
+        Shell::Zsh => S::Zsh,
+    };
+    clap_complete::generate(shell, &mut command, "empiric", &mut std::io::stdout());
+    Ok(())
+}

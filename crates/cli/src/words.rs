@@ -104,18 +104,18 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
         );
         match &status.champion {
             Some(champion) => {
-                let [low, high] = champion.gain_interval;
+                let interval = champion.gain_interval.map(|[low, high]| format!("95 % [{}, {}]", signed(low), signed(high)));
                 let _ = writeln!(text, "  champion  {}{unit}  {}", number(champion.mean), champion.trial);
                 let _ = writeln!(
                     text,
-                    "  gain      {}{unit} ({})  95 % [{}, {}]  on {}; {}",
+                    "  gain      {}{unit} ({})  {}  on {}; {}",
                     signed(champion.gain),
                     percent(champion.gain, mean),
-                    signed(low),
-                    signed(high),
-                    match champion.basis {
-                        empiric_decide::Basis::Report => "seeds and data held back until the end",
-                        empiric_decide::Basis::Confirm => "the confirmation's fresh seeds",
+                    interval.unwrap_or_default(),
+                    if champion.basis == "report" {
+                        "seeds and data held back until the end"
+                    } else {
+                        "the confirmation's fresh seeds"
                     },
                     match champion.provenance {
                         empiric_core::Provenance::Recipe => "self-reported by the recipe",
@@ -152,6 +152,104 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
             text,
             "next: empiric report {dir}   empiric diff {dir} champion   empiric export {dir} --patch champion.patch   empiric verify {dir}"
         );
+    }
+    text
+}
+
+/// Everything about one trial, for a person.
+pub(crate) fn trial_page(study: &Study, trial: &Trial) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let edit = trial.edit.as_ref();
+    let operator = edit.map_or(trial.ask.operator, |edit| edit.operator);
+    let parents: Vec<String> = trial.parents().iter().map(ToString::to_string).collect();
+    let from = if parents.is_empty() { String::new() } else { format!(" of {}", parents.join(" and ")) };
+    let _ = writeln!(text, "{}  {operator}{from}  {}", trial.no, outcome(trial));
+    if let Some(edit) = edit {
+        let surface = edit.surface.as_ref().map(|surface| format!(", surface {surface}")).unwrap_or_default();
+        let _ = writeln!(text, "by         {}{surface}", edit.proposer);
+        let _ = writeln!(text, "hypothesis {}", edit.hypothesis.text);
+        if let Some(prediction) = &edit.hypothesis.prediction {
+            let size = prediction.size.map(|size| format!(" by {}", number(size))).unwrap_or_default();
+            let direction = match prediction.direction {
+                empiric_core::trial::Direction::Increase => "rises",
+                empiric_core::trial::Direction::Decrease => "falls",
+                empiric_core::trial::Direction::Unchanged => "stays",
+            };
+            let _ = writeln!(text, "prediction {} {direction}{size}", prediction.metric);
+        }
+        let _ = writeln!(text, "commit     {}  tree {}", edit.commit, edit.tree);
+        for file in &edit.files {
+            let _ = writeln!(text, "           {} +{} -{}", file.path, file.added, file.removed);
+        }
+    }
+    match &trial.outcome {
+        Some(Outcome::Valid { reason, .. }) => {
+            let _ = writeln!(text, "verdict    {reason}");
+        }
+        Some(Outcome::Failed(failure)) => {
+            let _ = writeln!(text, "failure    {failure}");
+            for line in failure.excerpt.lines() {
+                let _ = writeln!(text, "           | {line}");
+            }
+        }
+        None => {}
+    }
+    let metric = &study.task().metric.name;
+    for replicate in &trial.replicates {
+        let purpose = match replicate.purpose {
+            empiric_core::Purpose::Search => "search".to_owned(),
+            empiric_core::Purpose::Confirm { of } => format!("confirm {of}"),
+            empiric_core::Purpose::Report => "report".to_owned(),
+        };
+        let value = replicate.value(metric, empiric_core::Split::Search).map_or_else(|| "-".to_owned(), number);
+        let units = replicate.result.iter().flat_map(|result| &result.units);
+        let units: Vec<String> =
+            units.map(|unit| format!("{} {} {}", unit.name, unit.ending, seconds(unit.wall_s))).collect();
+        let _ = writeln!(text, "replicate  {purpose:<12} seed {:<10} {value:>10}  {}", replicate.seed.0, units.join(", "));
+    }
+    text
+}
+
+/// The graph of trials that mattered: kept ones and what they stand on, with counts of what was tried from each.
+pub(crate) fn lineage(study: &Study) -> String {
+    use std::fmt::Write as _;
+    let mut shown = std::collections::BTreeSet::from([empiric_core::TrialNo::BASELINE]);
+    for keep in study.keeps() {
+        let mut pending = vec![*keep];
+        while let Some(no) = pending.pop() {
+            if shown.insert(no) {
+                pending.extend(study.trial(no).into_iter().flat_map(|trial| trial.parents().to_vec()));
+            }
+        }
+    }
+    let mut tried: std::collections::BTreeMap<empiric_core::TrialNo, u32> = std::collections::BTreeMap::new();
+    let mut children: std::collections::BTreeMap<_, Vec<empiric_core::TrialNo>> = std::collections::BTreeMap::new();
+    for trial in study.trials() {
+        if let Some(parent) = trial.parents().first() {
+            if shown.contains(&trial.no) {
+                children.entry(*parent).or_default().push(trial.no);
+            } else {
+                *tried.entry(*parent).or_default() += 1;
+            }
+        }
+    }
+    let mut text = String::new();
+    let mut pending = vec![(empiric_core::TrialNo::BASELINE, String::new(), true, true)];
+    while let Some((no, indent, last, root)) = pending.pop() {
+        let Some(trial) = study.trial(no) else { continue };
+        let branch = if root { "" } else if last { "└─ " } else { "├─ " };
+        let mark = if no == study.champion() { " *champion*" } else { "" };
+        let also: Vec<String> = trial.parents().iter().skip(1).map(ToString::to_string).collect();
+        let also = if also.is_empty() { String::new() } else { format!(" with {}", also.join(", ")) };
+        let others = tried.get(&no).map(|n| format!("  ({n} tried from here and not kept)")).unwrap_or_default();
+        let hypothesis = trial.edit.as_ref().map(|edit| clip(&edit.hypothesis.text, 90)).unwrap_or_default();
+        let _ = writeln!(text, "{indent}{branch}{no} {}{mark}{also}  {hypothesis}{others}", outcome(trial));
+        let indent = if root { String::new() } else { format!("{indent}{}", if last { "   " } else { "│  " }) };
+        let below = children.get(&no).map(Vec::as_slice).unwrap_or_default();
+        for (index, child) in below.iter().enumerate().rev() {
+            pending.push((*child, indent.clone(), index + 1 == below.len(), false));
+        }
     }
     text
 }

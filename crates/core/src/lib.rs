@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod event;
+pub mod globs;
 pub mod id;
 pub mod measure;
 pub mod outcome;
@@ -16,6 +17,7 @@ pub mod trial;
 
 pub use budget::{Budget, Cost};
 pub use event::{Event, Record};
+pub use globs::Globs;
 pub use id::{BlobId, CommitId, Digest, ReplicateId, StudyId, TreeId, TrialNo};
 pub use measure::{Bound, Gate, Goal, Measurement, Metric, Provenance, Split};
 pub use outcome::{Blame, Cause, Failure, Outcome, Phase, Verdict};

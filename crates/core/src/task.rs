@@ -78,7 +78,7 @@ pub const STAGE_RESOURCES: [&str; 3] = ["wall_seconds", "cpu_seconds", "peak_mem
 pub struct Recipe {
     /// Its directory.
     pub root: String,
-    /// Globs that proposers may edit; everything else is protected.
+    /// [`Globs`](crate::Globs) that proposers may edit; everything else is protected.
     pub edit: Vec<String>,
     /// Whether stages may write beside the recipe's files (into a copy that is thrown away).
     pub writable: bool,

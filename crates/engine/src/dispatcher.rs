@@ -60,8 +60,6 @@ pub enum Ended {
     Finished(String),
     /// It can go on later; the reason says what stopped it.
     Stopped(String),
-    /// It waits to be resumed.
-    Paused,
     /// The baseline could not be measured, or the evaluator keeps failing: nothing can be learnt before that is mended.
     Broken(String),
 }
@@ -375,6 +373,7 @@ impl Engine {
         if let Room::Spent(reason) = &room
             && self.study.open_trials().is_empty()
             && self.proposing.is_empty()
+            && !self.inbox.has_requests()?
             && let Some(ended) = self.close(reason, &mut wanted).await?
         {
             return Ok(Some(ended));

@@ -57,8 +57,6 @@ impl Layout {
 pub struct Asked {
     /// Format version.
     pub schema: u32,
-    /// The study's id.
-    pub study: String,
     /// The task's directory, absolute.
     pub task: PathBuf,
     /// For a study without a task file: the words of the command line that describe the task.
@@ -104,6 +102,7 @@ impl Asked {
     /// # Errors
     /// When the directory cannot be written.
     pub fn write(&self, layout: &Layout) -> Result<(), Error> {
+        fs::create_dir_all(layout.root())?;
         let path = layout.asked();
         let text = toml::to_string(self).map_err(|error| Error::Harness(error.to_string()))?;
         let staging = path.with_extension("toml.partial");

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use empiric_core::Globs;
 use fs_err as fs;
-use globset::GlobSet;
 
 /// The artefact's size and shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,7 +68,7 @@ impl Artifact {
     ///
     /// # Errors
     /// When a directory cannot be read.
-    pub fn with_code(mut self, recipe: &Path, code: &GlobSet) -> Result<Self, ArtifactError> {
+    pub fn with_code(mut self, recipe: &Path, code: &Globs) -> Result<Self, ArtifactError> {
         let mut pending = vec![recipe.to_owned()];
         while let Some(directory) = pending.pop() {
             for entry in fs::read_dir(&directory)? {
@@ -77,7 +77,7 @@ impl Artifact {
                 let kind = entry.file_type()?;
                 if kind.is_dir() {
                     pending.push(path);
-                } else if kind.is_file() && code.is_match(path.strip_prefix(recipe).unwrap_or(&path)) {
+                } else if kind.is_file() && code.matches(&path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy()) {
                     self.bytes += entry.metadata()?.len();
                     self.files += 1;
                 }
@@ -89,8 +89,6 @@ impl Artifact {
 
 #[cfg(test)]
 mod tests {
-    use globset::{Glob, GlobSetBuilder};
-
     use super::*;
 
     #[test]
@@ -103,7 +101,7 @@ mod tests {
         fs::write(out.join("sub/b"), [0; 5]).unwrap();
         fs::write(recipe.join("m.py"), [0; 7]).unwrap();
         fs::write(recipe.join("notes.md"), [0; 100]).unwrap();
-        let code = GlobSetBuilder::new().add(Glob::new("*.py").unwrap()).build().unwrap();
+        let code = Globs::new(["*.py"]).unwrap();
 
         let artifact = Artifact::count(&out).unwrap();
         assert_eq!(artifact, Artifact { bytes: 10 + 1 + 3 + 5 + 1, files: 3 });

@@ -129,7 +129,7 @@ impl Feedback {
 
 /// `text` without control characters other than newline and tab, cut at `limit` bytes on a character boundary.
 #[must_use]
-pub(crate) fn harmless(text: &str, limit: usize) -> String {
+pub fn harmless(text: &str, limit: usize) -> String {
     static ESCAPE: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)").ok());
     let text = ESCAPE.as_ref().map_or_else(|| text.into(), |escape| escape.replace_all(text, ""));

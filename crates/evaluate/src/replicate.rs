@@ -3,13 +3,12 @@
 use std::{future::Future, path::PathBuf};
 
 use empiric_core::{
-    Cause, Cost, Failure, Measurement, Phase, Provenance, Seed, Split, Task,
+    Cause, Cost, Failure, Globs, Measurement, Phase, Provenance, Seed, Split, Task,
     task::{ARTIFACT_BYTES, STAGE_RESOURCES},
     trial::{Measured, UnitRecord},
 };
 use empiric_sandbox::{Level, Policy, Report};
 use fs_err as fs;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::{
     artifact::Artifact,
@@ -95,6 +94,10 @@ impl<R: Runner> Run<'_, R> {
             if let Some(failure) = classify::recipe(&report, phase) {
                 return Err(failure);
             }
+            // A cheap stage only looks: nothing it made may spare the stages that are measured.
+            if phase != Phase::Train {
+                fresh(&self.plan.dirs.out).map_err(|error| harness(phase, &error))?;
+            }
             last = Some(report);
         }
         self.count_artifact()?;
@@ -151,7 +154,7 @@ impl<R: Runner> Run<'_, R> {
         };
         let mut artifact = Artifact::count(&self.plan.dirs.out).map_err(|error| bad(&error))?;
         if !self.task.artifact_code.is_empty() {
-            let code = globs(&self.task.artifact_code).map_err(|error| harness(Phase::Score, &error))?;
+            let code = Globs::new(&self.task.artifact_code).map_err(|error| harness(Phase::Score, &error))?;
             artifact = artifact.with_code(&self.plan.dirs.recipe, &code).map_err(|error| bad(&error))?;
         }
         self.harness_metric(ARTIFACT_BYTES.to_owned(), artifact.bytes as f64);
@@ -228,14 +231,6 @@ fn gone(phase: Phase, Lost(how): Lost) -> Failure {
 
 fn harness(phase: Phase, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(phase, Cause::HarnessFailed).excerpt(harmless(&error.to_string(), 600))
-}
-
-fn globs(patterns: &[String]) -> Result<GlobSet, globset::Error> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern)?);
-    }
-    set.build()
 }
 
 /// Makes `dir` an empty directory.

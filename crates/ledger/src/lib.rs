@@ -48,6 +48,7 @@ use jiff::Timestamp;
 pub use blobs::Blobs;
 pub use chain::Head;
 pub use error::Error;
+pub use lock::is_locked;
 pub use inbox::{Inbox, Mail, Posted, Request, RequestId, Submission};
 pub use reader::{Answer, Lease, LeaseState, Page, Query, Reader};
 pub use verify::{Fault, Verification, verify};

@@ -48,3 +48,10 @@ impl Lock {
         Ok(Self { _file: file })
     }
 }
+
+/// Whether a process writes to the study in `dir` at this moment.
+#[must_use]
+pub fn is_locked(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join(NAME)) else { return false };
+    flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}

@@ -60,10 +60,9 @@ impl Store {
 /// A file that becomes a link, or the reverse, is one thing deleted and another added.
 fn parts(change: Change) -> Vec<Change> {
     match (change.old, change.new) {
-        (Some(old), Some(new)) if old.mode.is_file() != new.mode.is_file() => vec![
-            Change { old: change.old, new: None },
-            Change { old: None, new: change.new },
-        ],
+        (Some(old), Some(new)) if old.mode.is_file() != new.mode.is_file() => {
+            vec![Change { old: change.old, new: None }, Change { old: None, new: change.new }]
+        }
         _ => vec![change],
     }
 }
@@ -166,7 +165,11 @@ fn hunks(out: &mut String, old: &str, new: &str) -> Result<Lines, fmt::Error> {
         let line: &str = input.interner[token];
         out.write_char(sign)?;
         out.write_str(line)?;
-        if line.ends_with('\n') { Ok(()) } else { out.write_str("\n\\ No newline at end of file\n") }
+        if line.ends_with('\n') {
+            Ok(())
+        } else {
+            out.write_str("\n\\ No newline at end of file\n")
+        }
     };
     for group in changed.chunk_by(|a, b| b.before.start - a.before.end <= 2 * CONTEXT) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };

@@ -63,14 +63,9 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
-    /// A glob or an owner in the task is malformed.
-    #[error("pattern `{pattern}`: {why}")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong.
-        why: String,
-    },
+    /// A glob in the task is malformed.
+    #[error(transparent)]
+    Glob(#[from] empiric_core::globs::GlobError),
     /// The task has no such surface.
     #[error("no surface named `{name}`; the task has {known}")]
     UnknownSurface {
@@ -95,6 +90,9 @@ pub enum Error {
         /// The user's repository.
         repository: PathBuf,
     },
+    /// An export without a single step.
+    #[error("there is nothing to export; the study has no champion yet")]
+    NothingToExport,
     /// The user's own changes since the study began are in the same lines.
     #[error("export conflicts with the repository's HEAD in {}; commit the baseline or export a patch", .paths.join(", "))]
     ExportConflicts {

@@ -55,21 +55,18 @@ impl Store {
     /// are merged into it.
     ///
     /// # Errors
-    /// When the branch exists and `force` is off, is checked out, or HEAD has changes in the same lines.
+    /// When there are no steps, or the branch exists and `force` is off, is checked out, or HEAD has changes in the same lines.
     pub fn export_branch(&self, export: &Export<'_>) -> Result<CommitId> {
         let trust = gix::sec::trust::Mapping { full: isolated(), reduced: isolated() };
-        let user = gix::ThreadSafeRepository::discover_opts(
-            export.repository,
-            Default::default(),
-            trust,
-        )
-        .map_err(Error::git(format_args!(
-            "find a git repository at {}",
-            export.repository.display()
-        )))?
-        .to_thread_local();
+        let user =
+            gix::ThreadSafeRepository::discover_opts(export.repository, Default::default(), trust)
+                .map_err(Error::git(format_args!(
+                    "find a git repository at {}",
+                    export.repository.display()
+                )))?
+                .to_thread_local();
         let name = self.branch_name(&user, export)?;
-        let head = user.head_id().ok().map(gix::Id::detach);
+        let head = head_commit(&user, export.repository)?;
         let mut tree = head.map(|head| commit_tree(&user, head)).transpose()?;
         let mut commit = head;
         let mut before = export.baseline;
@@ -83,10 +80,7 @@ impl Store {
             tree = Some(new);
             before = step.tree;
         }
-        let commit = commit.ok_or_else(|| Error::Import {
-            path: export.repository.display().to_string(),
-            why: "there is nothing to export and HEAD has no commit".to_owned(),
-        })?;
+        let commit = commit.filter(|_| !export.steps.is_empty()).ok_or(Error::NothingToExport)?;
         let previous = if export.force { PreviousValue::Any } else { PreviousValue::MustNotExist };
         set_ref(&user, name, commit, previous, export.at)?;
         commit_id(&commit)
@@ -103,7 +97,10 @@ impl Store {
         let action = || format!("look for branch `{branch}`");
         let exists = user.try_find_reference(&name).map_err(Error::git(action()))?.is_some();
         if exists && !export.force {
-            return Err(Error::BranchExists { branch: branch.to_owned(), repository: repository() });
+            return Err(Error::BranchExists {
+                branch: branch.to_owned(),
+                repository: repository(),
+            });
         }
         let on = |repo: &gix::Repository| {
             repo.head_name().ok().flatten().is_some_and(|head| head == name)
@@ -120,6 +117,14 @@ impl Store {
         }
         Ok(name)
     }
+}
+
+/// The commit at HEAD; none when its branch is still unborn.
+fn head_commit(user: &gix::Repository, repository: &Path) -> Result<Option<ObjectId>> {
+    let action = || format!("read HEAD of {}", repository.display());
+    let mut head = user.head().map_err(Error::git(action()))?;
+    let id = head.try_peel_to_id().map_err(Error::git(action()))?;
+    Ok(id.map(gix::Id::detach))
 }
 
 fn commit_tree(user: &gix::Repository, commit: ObjectId) -> Result<ObjectId> {

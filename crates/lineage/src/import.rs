@@ -6,12 +6,11 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use empiric_core::TreeId;
-use globset::GlobSet;
+use empiric_core::{Globs, TreeId};
 use ignore::WalkBuilder;
 
 use crate::{
-    Error, Mode, PathFault, Result, Store, check_path, glob,
+    Error, Mode, PathFault, Result, Store, check_path,
     store::{isolated, put_blob, tree_id},
     tree::{Leaf, Put, rewrite},
 };
@@ -46,21 +45,25 @@ impl Store {
     /// When a file is too large, a link leads out of the directory, a name is not safe, or no file is left.
     pub fn import(&self, dir: &Path, import: &Import) -> Result<TreeId> {
         let dir = fs_err::canonicalize(dir)?;
-        let skip = glob::compile(&import.skip)?;
+        let skip = Globs::new(&import.skip)?;
         let mut paths = tracked(&dir)?;
         paths.extend(untracked(&dir, &skip)?);
         let repo = self.repo();
         let mut puts = BTreeMap::new();
         let mut total = 0_u64;
         for path in paths {
-            if path.ancestors().any(|part| skip.is_match(part)) {
+            if path.ancestors().any(|part| skips(&skip, part)) {
                 continue;
             }
-            let name = path.to_str().ok_or_else(|| {
-                Error::path(path.to_string_lossy(), PathFault::NotUtf8)
-            })?;
+            let name = path
+                .to_str()
+                .ok_or_else(|| Error::path(path.to_string_lossy(), PathFault::NotUtf8))?;
             let file = dir.join(&path);
-            // Git may track a file that was deleted, and a directory on the way may have become a link.
+            // Git may track what is not there any more: deleted, or its directory replaced by a link.
+            let by_link = |part: &Path| !part.as_os_str().is_empty() && dir.join(part).is_symlink();
+            if path.ancestors().skip(1).any(by_link) {
+                continue;
+            }
             let Ok(metadata) = fs_err::symlink_metadata(&file) else { continue };
             let (mode, bytes) = if metadata.is_symlink() {
                 (Mode::Symlink, link_target(&file, &path)?)
@@ -88,7 +91,8 @@ impl Store {
         if puts.is_empty() {
             return Err(Error::Import {
                 path: dir.display().to_string(),
-                why: "no file is left after ignore rules; name the directory that holds the code".to_owned(),
+                why: "no file is left after ignore rules; name the directory that holds the code"
+                    .to_owned(),
             });
         }
         tree_id(&rewrite(&repo, None, &puts)?)
@@ -112,7 +116,10 @@ fn link_target(file: &Path, path: &Path) -> Result<Vec<u8>> {
         if !inside {
             return Err(Error::Import {
                 path: path.display().to_string(),
-                why: format!("it links to {}, outside the recipe; copy the file in", target.display()),
+                why: format!(
+                    "it links to {}, outside the recipe; copy the file in",
+                    target.display()
+                ),
             });
         }
     }
@@ -144,8 +151,12 @@ fn tracked(dir: &Path) -> Result<BTreeSet<PathBuf>> {
         .collect())
 }
 
+fn skips(skip: &Globs, path: &Path) -> bool {
+    path.to_str().is_some_and(|path| skip.matches(path))
+}
+
 /// Files below `dir` that are neither ignored, nor by-products, nor skipped.
-fn untracked(dir: &Path, skip: &GlobSet) -> Result<Vec<PathBuf>> {
+fn untracked(dir: &Path, skip: &Globs) -> Result<Vec<PathBuf>> {
     let (root, skip) = (dir.to_owned(), skip.clone());
     let walk = WalkBuilder::new(dir)
         .hidden(false)
@@ -156,7 +167,7 @@ fn untracked(dir: &Path, skip: &GlobSet) -> Result<Vec<PathBuf>> {
             let by_product = BY_PRODUCTS.iter().any(|by_product| name == *by_product)
                 || Path::new(name).extension().is_some_and(|extension| extension == "pyc");
             let path = entry.path().strip_prefix(&root).unwrap_or(entry.path());
-            entry.depth() == 0 || !(by_product || name == ".git" || skip.is_match(path))
+            entry.depth() == 0 || !(by_product || name == ".git" || skips(&skip, path))
         })
         .build();
     let mut paths = Vec::new();

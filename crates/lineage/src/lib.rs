@@ -8,7 +8,6 @@ mod diff;
 mod edit;
 mod error;
 mod export;
-mod glob;
 mod history;
 mod import;
 mod materialize;

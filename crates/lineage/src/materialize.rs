@@ -176,8 +176,7 @@ fn chmod(fd: BorrowedFd<'_>, bits: u32, name: &CStr) -> Result<()> {
 }
 
 fn c_name(name: &[u8]) -> Result<CString> {
-    CString::new(name)
-        .map_err(|_| Error::path(String::from_utf8_lossy(name), PathFault::Character))
+    CString::new(name).map_err(|_| Error::path(String::from_utf8_lossy(name), PathFault::Character))
 }
 
 fn at(errno: Errno, action: &str, name: &[u8]) -> Error {

@@ -67,11 +67,12 @@ fn obstructed<'a>(
     above: &'a BTreeMap<String, Change>,
     below: &'a BTreeMap<String, Change>,
 ) -> impl Iterator<Item = String> + 'a {
-    below.iter().filter(|(_, change)| change.new.is_some()).filter_map(|(path, _)| {
-        path.match_indices('/')
-            .any(|(i, _)| above.get(&path[..i]).is_some_and(|change| change.new.is_some()))
-            .then(|| path.clone())
-    })
+    let stands = |path: &str| above.get(path).is_some_and(|change| change.new.is_some());
+    below
+        .iter()
+        .filter(|(_, change)| change.new.is_some())
+        .filter(move |(path, _)| path.match_indices('/').any(|(i, _)| stands(&path[..i])))
+        .map(|(path, _)| path.clone())
 }
 
 /// What both sides together make of one file: outer none is a conflict, inner none a deletion.

@@ -18,10 +18,14 @@ pub enum PathFault {
     #[error("reaches into git's own directory")]
     GitDirectory,
     /// It has a backslash, a colon or a control character.
-    #[error("has a backslash, a colon or a control character; use letters, digits, `-`, `_`, `.` and `/`")]
+    #[error(
+        "has a backslash, a colon or a control character; use letters, digits, `-`, `_`, `.` and `/`"
+    )]
     Character,
-    /// It is longer than file systems allow.
-    #[error("is longer than 255 bytes in one component or 4000 in all")]
+    /// It is longer than file systems allow, or deeper than is sane.
+    #[error(
+        "is longer than 255 bytes in one component or 4000 in all, or deeper than 64 directories"
+    )]
     TooLong,
     /// It is not UTF-8.
     #[error("is not UTF-8; rename it")]
@@ -48,7 +52,7 @@ pub fn check_path(path: &str) -> Result<(), PathFault> {
     if path.starts_with('/') {
         return Err(PathFault::Absolute);
     }
-    if path.len() > 4000 {
+    if path.len() > 4000 || path.matches('/').count() > 64 {
         return Err(PathFault::TooLong);
     }
     if path.chars().any(|c| c.is_control() || c == '\\' || c == ':') {

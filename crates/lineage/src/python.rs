@@ -67,10 +67,9 @@ fn spans(scope: Node<'_>, source: &[u8], symbol: &str) -> Vec<Range<usize>> {
 fn defined<'t>(statement: Node<'t>) -> Option<(Node<'t>, Option<Node<'t>>)> {
     match statement.kind() {
         "decorated_definition" => defined(statement.child_by_field_name("definition")?),
-        "class_definition" | "function_definition" => Some((
-            statement.child_by_field_name("name")?,
-            statement.child_by_field_name("body"),
-        )),
+        "class_definition" | "function_definition" => {
+            Some((statement.child_by_field_name("name")?, statement.child_by_field_name("body")))
+        }
         "expression_statement" => {
             let inner = statement.named_child(0)?;
             matches!(inner.kind(), "assignment" | "augmented_assignment")

@@ -2,29 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use empiric_core::{Cause, Failure, Phase, Task, TreeId};
+use empiric_core::{Cause, Failure, Globs, Phase, Task, TreeId};
 use gix::ObjectId;
-use globset::GlobSet;
 
 use crate::{
-    Error, Mode, Result, Store, check_path, glob, python,
+    Error, Mode, Result, Store, check_path, python,
     store::{blob, object_id},
     tree::{Change, Leaf, changes, leaves, size},
 };
 
 /// The rules of one task, compiled.
-///
-/// In globs `*` stays within one directory and `**` crosses them.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    edit: GlobSet,
+    edit: Globs,
     surfaces: BTreeMap<String, Surface>,
     max_file_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Surface {
-    globs: GlobSet,
+    globs: Globs,
     /// File and symbol.
     symbols: Vec<(String, String)>,
 }
@@ -33,7 +30,7 @@ impl Rules {
     /// Compiles the task's `edit` globs, surfaces and size limit.
     ///
     /// # Errors
-    /// [`Error::Pattern`] names the malformed glob.
+    /// [`Error::Glob`] names the malformed glob.
     pub fn new(task: &Task) -> Result<Self> {
         let surfaces = task
             .surfaces
@@ -42,7 +39,7 @@ impl Rules {
                 let symbols = surface.owns.iter().filter_map(|owner| owner.split_once('#'));
                 let globs = surface.owns.iter().filter(|owner| !owner.contains('#'));
                 let compiled = Surface {
-                    globs: glob::compile(globs)?,
+                    globs: Globs::new(globs)?,
                     symbols: symbols
                         .map(|(file, symbol)| (file.to_owned(), symbol.to_owned()))
                         .collect(),
@@ -51,7 +48,7 @@ impl Rules {
             })
             .collect::<Result<_>>()?;
         Ok(Self {
-            edit: glob::compile(&task.recipe.edit)?,
+            edit: Globs::new(&task.recipe.edit)?,
             surfaces,
             max_file_bytes: task.recipe.max_file_bytes,
         })
@@ -60,7 +57,7 @@ impl Rules {
     /// Whether proposers may change the file at `path`.
     #[must_use]
     pub fn editable(&self, path: &str) -> bool {
-        check_path(path).is_ok() && !is_git_file(path) && self.edit.is_match(path)
+        check_path(path).is_ok() && !is_git_file(path) && self.edit.matches(path)
     }
 
     /// Checks the edit that made `new` of `parent`; where `surface` is given, it must lie within that surface.
@@ -161,7 +158,7 @@ fn check_surface(
     surface: Option<&Surface>,
 ) -> Result<Option<Failure>> {
     let Some(surface) = surface else { return Ok(None) };
-    if surface.globs.is_match(path) {
+    if surface.globs.matches(path) {
         return Ok(None);
     }
     let symbols: Vec<&str> = surface

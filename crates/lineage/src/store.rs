@@ -22,7 +22,8 @@ pub(crate) const SKELETON: [(&str, &str); 2] = [
     ),
     ("HEAD", "ref: refs/heads/main\n"),
 ];
-const DIRECTORIES: [&str; 4] = ["objects/info", "objects/pack", "refs/heads", "refs/empiric/trials"];
+const DIRECTORIES: [&str; 4] =
+    ["objects/info", "objects/pack", "refs/heads", "refs/empiric/trials"];
 
 /// A handle on the git store of one study, cheap to share between threads.
 #[derive(Clone)]

@@ -95,7 +95,8 @@ mod given {
         ["a", "a/b", "b c", "d/x.py", "d/y z.py", "d/e/f", "qu\"ote", "ünï/cödé", "z.toml"];
 
     pub(super) fn text() -> impl Strategy<Value = String> {
-        let line = prop::sample::select(vec!["x", "y", "z", "", "def f():", "-- a", "++ b", "\\ c"]);
+        let line =
+            prop::sample::select(vec!["x", "y", "z", "", "def f():", "-- a", "++ b", "\\ c"]);
         (prop::collection::vec(line, 0..14), any::<bool>()).prop_map(|(lines, ended)| {
             let mut text = lines.join("\n");
             if ended && !text.is_empty() {

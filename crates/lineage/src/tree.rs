@@ -7,11 +7,7 @@ use std::{
 };
 
 use empiric_core::TreeId;
-use gix::{
-    ObjectId,
-    bstr::BString,
-    objs::tree::EntryKind,
-};
+use gix::{ObjectId, bstr::BString, objs::tree::EntryKind};
 
 use crate::{
     Error, PathFault, Result, Store,

@@ -59,12 +59,8 @@ impl Store {
     /// # Errors
     /// When the store's directory cannot be listed. Whatever is wrong with its content is a fault, not an error.
     pub fn verify(&self, expected: impl IntoIterator<Item = Expected>) -> Result<Vec<Fault>> {
-        let mut check = Check {
-            dir: self.dir(),
-            repo: self.repo(),
-            seen: HashMap::new(),
-            faults: Vec::new(),
-        };
+        let mut check =
+            Check { dir: self.dir(), repo: self.repo(), seen: HashMap::new(), faults: Vec::new() };
         for (name, content) in SKELETON {
             if fs_err::read(self.dir().join(name)).ok().as_deref() != Some(content.as_bytes()) {
                 check.fault(None, format!("`{name}` of the store is not as Empiric wrote it"));
@@ -125,7 +121,9 @@ impl Check<'_> {
                 .try_find_reference(name.as_str())
                 .ok()
                 .flatten()
-                .filter(|found| found.try_id().is_some_and(|id| id.detach() == commit_object(commit)))
+                .filter(|found| {
+                    found.try_id().is_some_and(|id| id.detach() == commit_object(commit))
+                })
                 .map(|_| ()),
         };
         found.is_none().then(|| format!("`{name}` does not point at commit {commit}"))
@@ -163,7 +161,8 @@ impl Check<'_> {
         let mut rest = BTreeSet::new();
         for dir in fs_err::read_dir(self.dir.join("objects"))? {
             let dir = dir?;
-            let Some(head) = dir.file_name().to_str().filter(|name| name.len() == 2).map(str::to_owned)
+            let Some(head) =
+                dir.file_name().to_str().filter(|name| name.len() == 2).map(str::to_owned)
             else {
                 continue;
             };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use empiric_core::{Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State};
+use empiric_decide::Basis;
 use serde::Serialize;
 
 /// `empiric status --json`.
@@ -81,11 +82,11 @@ pub struct Champion {
     /// Gain over the baseline, positive when better.
     pub gain: f64,
     /// 95 % interval of the gain.
-    pub gain_interval: [f64; 2],
+    pub gain_interval: Option<[f64; 2]>,
     /// Who vouches for the metric.
     pub provenance: Provenance,
     /// `report` after the closing comparison, `confirm` before it.
-    pub basis: empiric_decide::Basis,
+    pub basis: &'static str,
 }
 
 impl Status {
@@ -118,7 +119,7 @@ impl Status {
                 interval: summary.baseline.and_then(|estimate| estimate.interval),
                 replicates: summary.baseline.map_or(0, |estimate| estimate.n),
             },
-            noise_sd: summary.noise_sd,
+            noise_sd: summary.noise_sd.unwrap_or(0.0),
             deterministic: summary.deterministic,
             champion: summary.champion.map(|champion| Champion {
                 trial: champion.trial.to_string(),
@@ -126,7 +127,10 @@ impl Status {
                 gain: champion.gain,
                 gain_interval: champion.gain_interval,
                 provenance: task.provenance(),
-                basis: champion.basis,
+                basis: match champion.basis {
+                    Basis::Report => "report",
+                    Basis::Confirm => "confirm",
+                },
             }),
             cost: study.cost(),
             sandbox: study.sandbox().to_owned(),

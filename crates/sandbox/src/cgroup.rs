@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::policy::Limits;
 
-/// Where leaves are made on this machine; found by [`crate::probe`].
+/// Where leaves are made on this machine; found by [`probe`](crate::probe()).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cgroup {

@@ -51,17 +51,9 @@ fn serve() -> Result<(), Error> {
     identity.write(&unit.report)?;
     let given =
         pipes.map(|[read, write]| vec![(read, PIPE_READ), (write, PIPE_WRITE)]).unwrap_or_default();
-    let mut report = run(&unit, given, &mut identity).unwrap_or_else(|error| Report {
-        ending: Ending::Lost(error.chain()),
-        usage: Usage::default(),
-        level: unit.level,
-        accounting: unit.cgroup.accounting(),
-        stdout: Captured::default(),
-        stderr: Captured::default(),
-        identity: identity.clone(),
-    });
+    let report = run(&unit, given, &mut identity)
+        .unwrap_or_else(|error| report(&unit, Ending::Lost(error.chain()), &identity));
     drop(held);
-    report.identity = identity;
     if unit.level != Level::Bwrap {
         fs_err::remove_dir_all(identity::tmp_path(&unit.report)).ok();
     }
@@ -251,12 +243,10 @@ fn attend(
         sampled_cpu: Duration::ZERO,
     };
     let stop = watch.run();
-    if !matches!(stop, Ok(Stop::Ended)) {
-        leaf.kill();
-        child.kill().map_err(Error::io("end the program"))?;
-    }
-    let status = child.wait().map_err(Error::io("wait for the program"))?;
     leaf.kill();
+    // Not waited for yet, so its number cannot be another group's. What has left the group comes next.
+    rustix::process::kill_process_group(pid, rustix::process::Signal::KILL).ok();
+    let status = child.wait().map_err(Error::io("wait for the program"))?;
     tree::end()?;
     let wall = started.elapsed();
     watch.drain()?;

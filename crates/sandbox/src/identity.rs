@@ -84,7 +84,7 @@ pub(crate) fn tmp_path(report: &Path) -> PathBuf {
 /// Call it for the report path of every unit that an earlier harness may have started; a report, if there is one,
 /// stays, and a unit that is still running is cancelled and writes one.
 ///
-/// Below bubblewrap, a program that leaves its session and wipes [`MARK`] from its own environment escapes this on
+/// Below bubblewrap, a program that leaves its session and wipes `EMPIRIC_UNIT` from its own environment escapes this on
 /// machines without control groups, when its helper was killed with `SIGKILL`.
 ///
 /// # Errors

@@ -23,9 +23,9 @@ pub const PIPE_WRITE: i32 = 4;
 pub struct Unit {
     /// What to run and what it is granted.
     pub policy: Policy,
-    /// How it is held; from [`crate::probe`], or the user's word.
+    /// How it is held; from [`probe`](crate::probe()), or the user's word.
     pub level: Level,
-    /// What accounts for it; from [`crate::probe`].
+    /// What accounts for it; from [`probe`](crate::probe()).
     pub cgroup: Cgroup,
     /// Where the report goes: an absolute path in a directory that the unit's program cannot write. Beside it, the
     /// extensions `alive`, `partial` and `tmp` are the helper's.

@@ -131,7 +131,8 @@ impl Default for Limits {
 pub enum Level {
     /// Limits and a certain end, but no isolation; only on the user's word.
     None,
-    /// Landlock file rules and a system call filter. Processes and other users' data in `/proc` stay visible.
+    /// Landlock file rules and a system call filter. Names and attributes of files, and processes, stay visible; there
+    /// is no private `/dev/shm`.
     Landlock,
     /// Namespaces built by bubblewrap, and the same filter.
     Bwrap,

@@ -1,5 +1,6 @@
 //! The processes below the helper: finding, sampling and ending all of them.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -29,9 +30,7 @@ pub(crate) fn end() -> Result<(), Error> {
                 Err(errno) => return Err(Error::io("wait for the unit's processes")(errno.into())),
             }
         }
-        for pid in descendants() {
-            rustix::process::kill_process(pid, Signal::KILL).ok();
-        }
+        kill_all(&descendants(usize::MAX));
         let left = until.saturating_duration_since(Instant::now());
         let first = children(rustix::process::getpid()).first().copied();
         let handle =
@@ -44,6 +43,20 @@ pub(crate) fn end() -> Result<(), Error> {
     }
 }
 
+/// Kills processes and the groups they are in. The kernel signals a group in one step that no fork slips through, so
+/// a program that forks faster than it can be counted does not outrun this unless it also changes groups as fast.
+fn kill_all(pids: &[Pid]) {
+    let groups = pids.iter().filter_map(|pid| rustix::process::getpgid(Some(*pid)).ok());
+    let groups: HashSet<Pid> =
+        groups.filter(|group| *group != rustix::process::getpgrp()).collect();
+    for group in groups {
+        rustix::process::kill_process_group(group, Signal::KILL).ok();
+    }
+    for pid in pids {
+        rustix::process::kill_process(*pid, Signal::KILL).ok();
+    }
+}
+
 /// Memory, processes and processor time of a tree at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
@@ -53,13 +66,17 @@ pub(crate) struct Sample {
     pub(crate) cpu: Duration,
 }
 
-/// Samples every descendant of the calling process.
-pub(crate) fn sample() -> Sample {
+/// Samples every descendant of the calling process, or only counts them where there are more than `most`.
+pub(crate) fn sample(most: usize) -> Sample {
     let (page, tick) =
         (rustix::param::page_size() as u64, rustix::param::clock_ticks_per_second().max(1));
     let mut total = Sample::default();
     let mut shared_most = 0;
-    for pid in descendants() {
+    let pids = descendants(most);
+    if pids.len() > most {
+        return Sample { threads: pids.len() as u64, ..total };
+    }
+    for pid in pids {
         let Some(stat) = Stat::of(pid) else { continue };
         total.threads += stat.threads;
         total.cpu += Duration::from_millis(stat.ticks * 1000 / tick);
@@ -74,10 +91,13 @@ pub(crate) fn sample() -> Sample {
     total
 }
 
-fn descendants() -> Vec<Pid> {
+/// All descendants of the calling process, or somewhat more than `most` of them.
+fn descendants(most: usize) -> Vec<Pid> {
     let mut found = children(rustix::process::getpid());
     let mut next = 0;
-    while let Some(&pid) = found.get(next) {
+    while let Some(&pid) = found.get(next)
+        && found.len() <= most
+    {
         found.extend(children(pid));
         next += 1;
     }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::Error;
 use crate::capture::Capture;
-use crate::cgroup::Leaf;
+use crate::cgroup::{Leaf, OWN_PROCESSES};
 use crate::policy::{Access, Policy};
 use crate::{disk, tree};
 
@@ -125,16 +125,16 @@ impl Watch<'_> {
         let limits = &self.policy.limits;
         let counted = self.leaf.cpu();
         let cpu = if self.sampled || counted.is_none() {
-            let sample = tree::sample();
+            let most =
+                limits.processes.filter(|_| self.sampled).map(|n| n.saturating_add(OWN_PROCESSES));
+            let most = most.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+            let sample = tree::sample(most);
             self.sampled_memory = self.sampled_memory.max(sample.memory);
             self.sampled_cpu = self.sampled_cpu.max(sample.cpu);
             if self.sampled && limits.memory.is_some_and(|limit| sample.memory > limit) {
                 return Err(Stop::Memory);
             }
-            let own = crate::cgroup::OWN_PROCESSES;
-            if self.sampled
-                && limits.processes.is_some_and(|limit| sample.threads > u64::from(limit + own))
-            {
+            if sample.threads > most as u64 {
                 return Err(Stop::Processes);
             }
             counted.unwrap_or(self.sampled_cpu)

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use empiric_core::{
     Ask, Blame, Bound, Cause, Event, Failure, Operator, Outcome, Purpose, Record, Split, Study,
-    Trial, TrialNo, Verdict, seed,
+    Trial, TrialNo, Verdict, seed, task::ARTIFACT_BYTES,
 };
 use rand::{Rng, RngExt, seq::IndexedRandom};
 
@@ -111,7 +111,9 @@ impl Policy for Greedy {
             Event::Asked { trial, ask, .. } => self.index.asked(*trial, ask),
             Event::Concluded { trial, outcome } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.index.concluded(study, trial, outcome, self.debug_depth);
+                    let limits =
+                        Limits { debug_depth: self.debug_depth, repairs: self.repair > 0.0 };
+                    self.index.concluded(study, trial, outcome, limits);
                 }
             }
             // Values of different segments are not compared.
@@ -162,6 +164,15 @@ impl Policy for Greedy {
     }
 }
 
+/// How far failures are followed.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Most debug steps in a row.
+    debug_depth: u32,
+    /// Whether near misses are repaired instead of debugged.
+    repairs: bool,
+}
+
 /// What greedy remembers of the ledger, kept up event by event.
 #[derive(Debug, Clone, Default)]
 struct Index {
@@ -208,10 +219,10 @@ impl Index {
         }
     }
 
-    fn concluded(&mut self, study: &Study, trial: &Trial, outcome: &Outcome, debug_depth: u32) {
+    fn concluded(&mut self, study: &Study, trial: &Trial, outcome: &Outcome, limits: Limits) {
         match outcome {
             Outcome::Valid { verdict, gain, .. } => self.valid(study, trial, *verdict, *gain),
-            Outcome::Failed(failure) => self.failed(study, trial, failure, debug_depth),
+            Outcome::Failed(failure) => self.failed(study, trial, failure, limits),
         }
     }
 
@@ -240,15 +251,15 @@ impl Index {
         }
     }
 
-    fn failed(&mut self, study: &Study, trial: &Trial, failure: &Failure, debug_depth: u32) {
+    fn failed(&mut self, study: &Study, trial: &Trial, failure: &Failure, limits: Limits) {
         if failure.blame.spares_the_trial() {
-            self.give_back(study, trial, debug_depth);
+            self.give_back(study, trial, limits);
             return;
         }
-        if let Some(off) = miss(study, failure).filter(|off| *off <= NEAR) {
+        if let Some(off) = miss(study, failure).filter(|off| limits.repairs && *off <= NEAR) {
             self.near.insert(trial.no, (off, 0));
             forget(&mut self.near, |(off, _)| *off);
-        } else if debuggable(trial, failure) && depth(study, trial) <= debug_depth {
+        } else if debuggable(trial, failure) && depth(study, trial) <= limits.debug_depth {
             self.buggy.insert(trial.no);
             while self.buggy.len() > REMEMBERED {
                 self.buggy.pop_first();
@@ -257,7 +268,7 @@ impl Index {
     }
 
     /// Undoes what asking for a trial used up, when infra or evaluator lost it.
-    fn give_back(&mut self, study: &Study, trial: &Trial, debug_depth: u32) {
+    fn give_back(&mut self, study: &Study, trial: &Trial, limits: Limits) {
         match (trial.ask.operator, trial.ask.parents.as_slice()) {
             (Operator::Draft, _) => self.drafts = self.drafts.saturating_sub(1),
             (Operator::Repair, [parent, ..]) => {
@@ -270,7 +281,7 @@ impl Index {
             }
             (Operator::Debug, [parent, ..]) => {
                 if let Some(parent) = study.trial(*parent)
-                    && depth(study, parent) <= debug_depth
+                    && depth(study, parent) <= limits.debug_depth
                 {
                     self.buggy.insert(parent.no);
                 }
@@ -292,10 +303,7 @@ impl Index {
         let champion = study.champion();
         let mut heads: Vec<(TrialNo, f64)> = self.promising.iter().map(|(t, g)| (*t, *g)).collect();
         heads.sort_by(|(a, gain_a), (b, gain_b)| {
-            (*b == champion)
-                .cmp(&(*a == champion))
-                .then(gain_b.total_cmp(gain_a))
-                .then(a.cmp(b))
+            (*b == champion).cmp(&(*a == champion)).then(gain_b.total_cmp(gain_a)).then(a.cmp(b))
         });
         heads.truncate(HEADS);
         heads.iter().enumerate().find_map(|(i, (one, _))| {
@@ -349,8 +357,8 @@ fn descends(study: &Study, trial: TrialNo, ancestor: TrialNo) -> bool {
 fn depth(study: &Study, trial: &Trial) -> u32 {
     let mut depth = 0;
     let mut at = trial;
+    // Short: whatever is deeper than the limit is not debugged again.
     while at.ask.operator == Operator::Debug
-        && depth < u32::MAX
         && let Some(parent) = at.ask.parents.first().and_then(|no| study.trial(*no))
     {
         depth += 1;
@@ -372,10 +380,12 @@ fn debuggable(trial: &Trial, failure: &Failure) -> bool {
 
 /// By how much a gate was missed, as a share of its limit.
 fn miss(study: &Study, failure: &Failure) -> Option<f64> {
-    let metric = match &failure.cause {
-        Cause::GateMiss { metric } => metric.as_str(),
-        Cause::ArtifactTooLarge => empiric_core::task::ARTIFACT_BYTES,
-        _ => return None,
+    let metric = if let Cause::GateMiss { metric } = &failure.cause {
+        metric.as_str()
+    } else if failure.cause == Cause::ArtifactTooLarge {
+        ARTIFACT_BYTES
+    } else {
+        return None;
     };
     let gate = study.task().gates.iter().find(|gate| gate.metric == metric)?;
     let (Bound::Max(limit) | Bound::Min(limit)) = gate.bound;

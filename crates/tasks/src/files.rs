@@ -7,7 +7,6 @@ use std::{
 };
 
 use empiric_core::Digest;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Names that are never part of a task: version control, caches of interpreters and tools.
 const IGNORED: [&str; 10] = [
@@ -128,38 +127,6 @@ pub(crate) fn make_read_only(root: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// One glob: `*` stays within one directory, `**` crosses them.
-pub(crate) fn glob(pattern: &str) -> Result<globset::Glob, globset::Error> {
-    GlobBuilder::new(pattern).literal_separator(true).build()
-}
-
-/// A list of globs where one that begins with `!` takes away what the others match.
-#[derive(Debug)]
-pub(crate) struct Globs {
-    include: GlobSet,
-    exclude: GlobSet,
-}
-
-impl Globs {
-    /// Globs of `patterns`.
-    pub(crate) fn new<'a>(
-        patterns: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, globset::Error> {
-        let (mut include, mut exclude) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for pattern in patterns {
-            match pattern.strip_prefix('!') {
-                Some(pattern) => exclude.add(glob(pattern)?),
-                None => include.add(glob(pattern)?),
-            };
-        }
-        Ok(Self { include: include.build()?, exclude: exclude.build()? })
-    }
-
-    pub(crate) fn matches(&self, path: &str) -> bool {
-        self.include.is_match(path) && !self.exclude.is_match(path)
-    }
 }
 
 /// Whether `path` is `base` or lies below it; both relative with `/`.

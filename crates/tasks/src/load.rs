@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use empiric_core::{Digest, Task, task::Recipe};
+use empiric_core::{Digest, Globs, Task, task::Recipe};
 use serde::Deserialize as _;
 use toml::de::{DeTable, Deserializer};
 
@@ -149,6 +149,6 @@ fn trusted(root: &Path, recipe_dir: &Path, task: &Task) -> io::Result<Vec<String
 }
 
 /// The globs of `recipe.edit`.
-pub(crate) fn editable(recipe: &Recipe) -> Result<files::Globs, globset::Error> {
-    files::Globs::new(recipe.edit.iter().map(String::as_str))
+pub(crate) fn editable(recipe: &Recipe) -> Result<Globs, empiric_core::globs::GlobError> {
+    Globs::new(&recipe.edit)
 }

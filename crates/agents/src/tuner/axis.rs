@@ -4,8 +4,20 @@ use super::knob::Value;
 
 /// Names of numbers between 0 and 1 that are shares rather than magnitudes.
 const SHARES: [&str; 14] = [
-    "prob", "dropout", "momentum", "beta", "ratio", "frac", "share", "smooth", "warmup", "from", "percent", "decay_rate",
-    "keep", "average",
+    "prob",
+    "dropout",
+    "momentum",
+    "beta",
+    "ratio",
+    "frac",
+    "share",
+    "smooth",
+    "warmup",
+    "from",
+    "percent",
+    "decay_rate",
+    "keep",
+    "average",
 ];
 /// Farthest a magnitude is moved from its baseline, in doublings.
 const FARTHEST: f64 = 6.0;

@@ -16,11 +16,11 @@ use super::{
 /// The tuner's name, by which it knows its own trials.
 pub(crate) const NAME: &str = "tuner";
 /// Trials read from the start of a study.
-const FIRST: usize = 64;
+const FIRST: usize = 48;
 /// Trials read from its end.
-const LAST: usize = 192;
+const LAST: usize = 128;
 /// Keeps read from its end.
-const KEEPS: usize = 32;
+const KEEPS: usize = 16;
 
 /// A recipe as the tuner sees it: knobs that differ from the baseline, and what else makes the tree different.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -136,7 +136,7 @@ impl History {
         let observations = read
             .into_iter()
             .filter_map(|no| study.trials().get(no))
-            .filter_map(|trial| observe(study, trial, mean))
+            .filter_map(|trial| observe(study, trial, Point::of(trial)?, mean))
             .collect();
         let running = study
             .open_trials()
@@ -147,9 +147,23 @@ impl History {
         Self { observations, noise, margin_noise, baseline: mean, running }
     }
 
+    /// Takes in a trial of another proposer, whose point was found by reading its tree.
+    pub(crate) fn place(&mut self, study: &Study, no: TrialNo, point: Point) {
+        let observed =
+            study.trial(no).and_then(|trial| observe(study, trial, point, self.baseline));
+        if let (Some(observed), Err(at)) =
+            (observed, self.observations.binary_search_by_key(&no, |seen| seen.no))
+        {
+            self.observations.insert(at, observed);
+        }
+    }
+
     /// The observation of a trial.
     pub(crate) fn of(&self, no: TrialNo) -> Option<&Observation> {
-        self.observations.binary_search_by_key(&no, |seen| seen.no).ok().map(|i| &self.observations[i])
+        self.observations
+            .binary_search_by_key(&no, |seen| seen.no)
+            .ok()
+            .map(|i| &self.observations[i])
     }
 
     /// Gain of an observation over its own parent.
@@ -187,7 +201,7 @@ impl History {
     }
 }
 
-fn observe(study: &Study, trial: &Trial, baseline: f64) -> Option<Observation> {
+fn observe(study: &Study, trial: &Trial, point: Point, baseline: f64) -> Option<Observation> {
     let outcome = trial.outcome.as_ref()?;
     let (failed, kept) = match outcome {
         Outcome::Valid { verdict, .. } => {
@@ -199,7 +213,6 @@ fn observe(study: &Study, trial: &Trial, baseline: f64) -> Option<Observation> {
             Blame::Recipe | Blame::Gate | Blame::Budget | Blame::Validity => (true, false),
         },
     };
-    let point = Point::of(trial)?;
     let task = study.task();
     let values = measured(study, trial, &task.metric.name);
     let gain = (!values.is_empty())

@@ -140,28 +140,76 @@ pub(crate) fn parse_number(text: &str) -> Option<Value> {
         return plain.parse().ok().filter(|float: &f64| float.is_finite()).map(Value::Float);
     }
     // A leading zero means octal, a date or a code.
-    (digits == "0" || !digits.starts_with('0')).then(|| plain.parse().ok().map(Value::Int)).flatten()
+    (digits == "0" || !digits.starts_with('0'))
+        .then(|| plain.parse().ok().map(Value::Int))
+        .flatten()
 }
 
-/// Words in a name that mark a number or switch as none of the tuner's business: randomness, bookkeeping, array
-/// geometry, input and output.
-const NEVER: [&str; 47] = [
-    "seed", "random_state", "version", "axis", "axes", "ndim", "dim", "keepdims", "dtype", "device", "port", "indent",
-    "verbose", "debug", "smoke", "print", "log_every", "log_interval", "timeout", "exist_ok", "encoding", "base",
-    "minlength", "atol", "rtol", "mode", "newline", "level", "flush", "file", "path", "dir", "url", "host", "rank",
-    "world_size", "worker", "workers", "num_workers", "nargs", "required", "copy", "inplace", "check", "index", "ord",
-    "date",
-];
-/// Parts of a name that settle it wherever they stand.
+/// Parts of a name that settle wherever they stand that it is none of the tuner's business. Seeds above all: choosing
+/// one's seeds is a red line.
 const ANYWHERE: [&str; 5] = ["seed", "version", "verbose", "smoke", "random_state"];
+/// Whole names of bookkeeping, input and output.
+const NEVER: [&str; 16] = [
+    "debug",
+    "device",
+    "dtype",
+    "encoding",
+    "file",
+    "path",
+    "dir",
+    "url",
+    "host",
+    "port",
+    "timeout",
+    "log_interval",
+    "world_size",
+    "workers",
+    "num_workers",
+    "name",
+];
+/// Names of arguments that are array geometry and modes of library calls; as a constant each may well be a setting.
+const ARGUMENTS: [&str; 29] = [
+    "axis",
+    "axes",
+    "dim",
+    "ndim",
+    "keepdims",
+    "indent",
+    "exist_ok",
+    "base",
+    "minlength",
+    "atol",
+    "rtol",
+    "mode",
+    "newline",
+    "level",
+    "flush",
+    "nargs",
+    "required",
+    "copy",
+    "inplace",
+    "check",
+    "index",
+    "ord",
+    "date",
+    "print",
+    "rank",
+    "train",
+    "training",
+    "strict",
+    "parents",
+];
 
-/// Whether a name is off limits. Seeds above all: choosing one's seeds is a red line.
-pub(crate) fn off_limits(name: &str) -> bool {
-    let lower = name.trim_start_matches('-').to_ascii_lowercase().replace('-', "_");
+/// Whether a name is off limits for a knob of this tier.
+pub(crate) fn off_limits(name: &str, tier: u8) -> bool {
+    let lower = name.to_ascii_lowercase().replace('-', "_");
     lower.starts_with("__")
-        || NEVER.contains(&lower.as_str())
         || ANYWHERE.iter().any(|part| lower.contains(part))
-        || ["_path", "_dir", "_file", "_url", "_port", "_every"].iter().any(|end| lower.ends_with(end))
+        || NEVER.contains(&lower.as_str())
+        || ["_path", "_dir", "_file", "_url", "_port", "_every"]
+            .iter()
+            .any(|end| lower.ends_with(end))
+        || (tier > 0 && ARGUMENTS.contains(&lower.as_str()))
 }
 
 /// Gives every knob of one file its identity: the second and later uses of one base name are counted.

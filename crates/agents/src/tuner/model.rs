@@ -25,18 +25,21 @@ const CRASH: f64 = -2.5;
 /// Squared distance at which a row's variance doubles.
 const NEARBY: f64 = 9.0;
 
+/// A weight of the model. Levels and traits come with their text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Column {
-    Slope(String),
-    Bend(String),
-    Level(String, String),
-    Trait(String),
+enum Column<'a> {
+    Slope(&'a str),
+    Bend(&'a str),
+    Level(&'a str, String),
+    Trait(&'a str),
 }
+
+type Columns<'a> = BTreeMap<Column<'a>, usize>;
 
 /// Additive model of gain and margins around a point.
 #[derive(Debug)]
-pub(crate) struct Model {
-    columns: BTreeMap<Column, usize>,
+pub(crate) struct Model<'a> {
+    columns: Columns<'a>,
     gain: Posterior,
     margins: Vec<Posterior>,
     /// Metric units per model unit.
@@ -77,7 +80,7 @@ impl Frame<'_> {
     }
 
     /// How `point` differs from the center: columns with their values.
-    fn differences(&self, point: &Point) -> Vec<(Column, f64)> {
+    fn differences<'b>(&'b self, point: &'b Point) -> Vec<(Column<'b>, f64)> {
         let mut columns = Vec::new();
         for id in point.differing(self.center) {
             if let (Some(to), Some(from)) = (self.value(point, id), self.value(self.center, id)) {
@@ -86,53 +89,91 @@ impl Frame<'_> {
         }
         for name in point.traits.symmetric_difference(&self.center.traits) {
             let sign = if point.traits.contains(name) { 1.0 } else { -1.0 };
-            columns.push((Column::Trait(name.clone()), sign));
+            columns.push((Column::Trait(name), sign));
         }
         columns
     }
 
-    fn change(&self, id: &str, from: &Value, to: &Value, columns: &mut Vec<(Column, f64)>) {
+    fn change<'b>(
+        &self,
+        id: &'b str,
+        from: &Value,
+        to: &Value,
+        columns: &mut Vec<(Column<'b>, f64)>,
+    ) {
         if from == to {
             return;
         }
-        if let (Some(axis), Some(from), Some(to)) = (self.axes.get(id), from.number(), to.number()) {
+        if let (Some(axis), Some(from), Some(to)) = (self.axes.get(id), from.number(), to.number())
+        {
             let step = (axis.position(to) - axis.position(from)).clamp(-4.0, 4.0);
-            columns.push((Column::Slope(id.to_owned()), step));
-            columns.push((Column::Bend(id.to_owned()), step * step));
+            columns.push((Column::Slope(id), step));
+            columns.push((Column::Bend(id), step * step));
         } else {
-            columns.push((Column::Level(id.to_owned(), to.to_json().to_string()), 1.0));
+            columns.push((Column::Level(id, to.to_json().to_string()), 1.0));
         }
     }
 }
 
-impl Model {
+/// An observation in the model's columns.
+struct Seen<'a> {
+    observation: &'a Observation,
+    x: Vec<(usize, f64)>,
+    far: f64,
+}
+
+impl Seen<'_> {
+    fn margin(&self, gate: usize) -> Option<f64> {
+        self.observation.margins.get(gate).copied().flatten()
+    }
+
+    fn row(&self, y: f64, noise: f64) -> Row {
+        Row { x: self.x.clone(), y, noise, far: self.far }
+    }
+}
+
+impl<'a> Model<'a> {
     /// Fits the model to the history.
-    pub(crate) fn fit(history: &History, frame: &Frame<'_>, center: Option<&Observation>) -> Self {
-        let mut rows: Vec<(&Observation, Vec<(Column, f64)>)> = history
+    pub(crate) fn fit(
+        history: &'a History,
+        frame: &'a Frame<'a>,
+        center: Option<&Observation>,
+    ) -> Self {
+        let differences: Vec<_> = history
             .observations
             .iter()
             .map(|seen| (seen, frame.differences(&seen.point)))
             .collect();
-        let columns = choose_columns(&rows);
-        rows.retain(|(_, x)| x.iter().all(|(column, _)| columns.contains_key(column)));
+        let columns = choose_columns(differences.iter().flat_map(|(_, x)| x));
+        let rows: Vec<Seen<'_>> = differences
+            .iter()
+            .filter_map(|(observation, differences)| {
+                let mut x = vec![(0, 1.0)];
+                for (column, value) in differences {
+                    x.push((*columns.get(column)?, *value));
+                }
+                Some(Seen { observation, x, far: 1.0 + distance(differences) / NEARBY })
+            })
+            .collect();
 
         let origin = center.and_then(|seen| seen.gain).map_or(0.0, |(gain, _)| gain);
         let mut spreads: Vec<f64> = rows
             .iter()
-            .filter_map(|(seen, _)| Some((seen.gain?.0 - origin).abs()))
+            .filter_map(|seen| Some((seen.observation.gain?.0 - origin).abs()))
             .filter(|spread| *spread > 0.0)
             .collect();
         let unit = scale_of(&mut spreads, history.noise);
-        let priors = priors(&columns, 0.0, 1.0);
-        let gains = rows.iter().filter_map(|(seen, x)| {
-            let (y, noise) = match seen.gain {
-                Some((gain, count)) => {
-                    (((gain - origin) / unit).max(WORST), (history.noise / unit).powi(2) / count as f64)
-                }
-                None if seen.failed => (CRASH, 1.0),
+        let priors = priors(&columns);
+        let gains = rows.iter().filter_map(|seen| {
+            let (y, noise) = match seen.observation.gain {
+                Some((gain, count)) => (
+                    ((gain - origin) / unit).max(WORST),
+                    (history.noise / unit).powi(2) / count as f64,
+                ),
+                None if seen.observation.failed => (CRASH, 1.0),
                 None => return None,
             };
-            Some(row(x, &columns, y, noise))
+            Some(seen.row(y, noise))
         });
         let gain = Posterior::fit(&gains.collect::<Vec<_>>(), &priors, 0.1);
 
@@ -143,23 +184,28 @@ impl Model {
             let origin = at_center.unwrap_or(0.0);
             let mut spreads: Vec<f64> = rows
                 .iter()
-                .filter_map(|(seen, _)| Some((seen.margins.get(gate).copied()?? - origin).abs()))
+                .filter_map(|seen| Some((seen.margin(gate)? - origin).abs()))
                 .filter(|spread| *spread > 0.0)
                 .collect();
             let unit = scale_of(&mut spreads, *noise);
             let mut priors = priors_flat(&columns);
             priors[0] = Prior { mean: origin / unit, variance: 4.0 };
-            let rows = rows.iter().filter_map(|(seen, x)| {
-                let margin = seen.margins.get(gate).copied()??;
-                let count = seen.gain.map_or(1, |(_, count)| count);
-                let y = (margin / unit).clamp(origin / unit + 3.0 * WORST, origin / unit - 3.0 * WORST);
-                Some(row(x, &columns, y, (noise / unit).powi(2) / count as f64))
+            let rows = rows.iter().filter_map(|seen| {
+                let margin = seen.margin(gate)?;
+                let count = seen.observation.gain.map_or(1, |(_, count)| count);
+                let y =
+                    (margin / unit).clamp(origin / unit + 3.0 * WORST, origin / unit - 3.0 * WORST);
+                Some(seen.row(y, (noise / unit).powi(2) / count as f64))
             });
             margins.push(Posterior::fit(&rows.collect::<Vec<_>>(), &priors, 0.05));
             margin_units.push(unit);
         }
-        let margin_noise =
-            history.margin_noise.iter().zip(&margin_units).map(|(noise, unit)| noise / unit).collect();
+        let margin_noise = history
+            .margin_noise
+            .iter()
+            .zip(&margin_units)
+            .map(|(noise, unit)| noise / unit)
+            .collect();
         Self { columns, gain, margins, unit, margin_units, margin_noise }
     }
 
@@ -171,11 +217,11 @@ impl Model {
         }
     }
 
-    /// A draw from the posterior (Thompson 1933).
-    pub(crate) fn draw(&self, rng: &mut impl Rng) -> Weights {
+    /// A draw from the posterior (Thompson 1933), its spread scaled by `heat`.
+    pub(crate) fn draw(&self, rng: &mut impl Rng, heat: f64) -> Weights {
         Weights {
-            gain: self.gain.sample(rng),
-            margins: self.margins.iter().map(|posterior| posterior.sample(rng)).collect(),
+            gain: self.gain.sample(rng, heat),
+            margins: self.margins.iter().map(|margin| margin.sample(rng, heat)).collect(),
         }
     }
 
@@ -225,34 +271,30 @@ impl Model {
     }
 }
 
-fn row(x: &[(Column, f64)], columns: &BTreeMap<Column, usize>, y: f64, noise: f64) -> Row {
-    let squared: f64 = x
+/// Squared distance from the center.
+fn distance(differences: &[(Column<'_>, f64)]) -> f64 {
+    differences
         .iter()
         .map(|(column, value)| match column {
             Column::Slope(_) | Column::Level(..) | Column::Trait(_) => value.abs().min(3.0).powi(2),
             Column::Bend(_) => 0.0,
         })
-        .sum();
-    let mut sparse = vec![(0, 1.0)];
-    sparse.extend(x.iter().filter_map(|(column, value)| Some((*columns.get(column)?, *value))));
-    Row { x: sparse, y, noise, far: 1.0 + squared / NEARBY }
+        .sum()
 }
 
 /// Columns of what was varied most; column 0 is the center itself.
-fn choose_columns(rows: &[(&Observation, Vec<(Column, f64)>)]) -> BTreeMap<Column, usize> {
-    let mut counts: BTreeMap<&Column, u32> = BTreeMap::new();
-    for (column, _) in rows.iter().flat_map(|(_, x)| x) {
-        if !matches!(column, Column::Bend(_)) {
-            *counts.entry(column).or_default() += 1;
-        }
+fn choose_columns<'a: 'b, 'b>(varied: impl Iterator<Item = &'b (Column<'a>, f64)>) -> Columns<'a> {
+    let mut counts: BTreeMap<&Column<'a>, u32> = BTreeMap::new();
+    for (column, _) in varied.filter(|(column, _)| !matches!(column, Column::Bend(_))) {
+        *counts.entry(column).or_default() += 1;
     }
-    let mut often: Vec<(&Column, u32)> = counts.into_iter().collect();
+    let mut often: Vec<(&Column<'a>, u32)> = counts.into_iter().collect();
     often.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     often.truncate(COLUMNS);
     let mut columns = BTreeMap::new();
     for (column, _) in often {
         if let Column::Slope(id) = column {
-            columns.insert(Column::Bend(id.clone()), columns.len() + 1);
+            columns.insert(Column::Bend(id), columns.len() + 1);
         }
         columns.insert(column.clone(), columns.len() + 1);
     }
@@ -260,8 +302,8 @@ fn choose_columns(rows: &[(&Observation, Vec<(Column, f64)>)]) -> BTreeMap<Colum
 }
 
 /// Priors of gain: the center as measured; slopes either way; bends down; switches and cuts slightly harmful.
-fn priors(columns: &BTreeMap<Column, usize>, center: f64, center_variance: f64) -> Vec<Prior> {
-    let mut priors = vec![Prior { mean: center, variance: center_variance }; columns.len() + 1];
+fn priors(columns: &Columns<'_>) -> Vec<Prior> {
+    let mut priors = vec![Prior { mean: 0.0, variance: 1.0 }; columns.len() + 1];
     for (column, i) in columns {
         priors[*i] = match column {
             Column::Slope(_) => Prior { mean: 0.0, variance: 1.5 },
@@ -273,7 +315,7 @@ fn priors(columns: &BTreeMap<Column, usize>, center: f64, center_variance: f64) 
 }
 
 /// Priors of margins: nothing is known.
-fn priors_flat(columns: &BTreeMap<Column, usize>) -> Vec<Prior> {
+fn priors_flat(columns: &Columns<'_>) -> Vec<Prior> {
     let mut priors = vec![Prior { mean: 0.0, variance: 1.0 }; columns.len() + 1];
     for (column, i) in columns {
         let variance = if matches!(column, Column::Bend(_)) { 0.1 } else { 0.7 };

@@ -7,7 +7,6 @@ use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    axis::Axis,
     find::{Cut, Recipe},
     history::{History, Point},
     knob::{Assignment, Knob, Value},
@@ -28,7 +27,7 @@ pub(crate) enum Family {
     Explore,
     /// Every knob that is believed to help, to where it is believed best.
     Joint,
-    /// A few knobs, by a draw from what is believed.
+    /// As joint, by a draw from what is believed instead of its mean.
     Sample,
     /// The step that led to the parent, once more.
     Line,
@@ -55,10 +54,10 @@ impl Family {
     /// Successes and failures it starts with.
     fn prior(self) -> (f64, f64) {
         match self {
-            Self::Explore => (0.5, 4.0),
-            Self::Joint => (2.5, 2.5),
-            Self::Sample => (1.5, 3.0),
-            Self::Line => (1.5, 3.0),
+            Self::Explore => (0.3, 5.0),
+            Self::Joint => (5.0, 4.0),
+            Self::Sample => (1.5, 4.0),
+            Self::Line => (0.4, 4.0),
             Self::Ablate => (0.3, 5.0),
         }
     }
@@ -76,8 +75,8 @@ pub(crate) struct Move {
 /// Everything a move is chosen from.
 pub(crate) struct Table<'a> {
     pub(crate) history: &'a History,
-    pub(crate) frame: Frame<'a>,
-    pub(crate) model: &'a Model,
+    pub(crate) frame: &'a Frame<'a>,
+    pub(crate) model: &'a Model<'a>,
     /// Knobs within the surface that was asked for.
     pub(crate) knobs: Vec<&'a Knob>,
     /// Cut sites within that surface.
@@ -111,16 +110,25 @@ impl Table<'_> {
         let mut best = (Family::Sample, f64::NEG_INFINITY);
         for family in Family::ALL {
             let (mut wins, mut losses) = family.prior();
-            for seen in self.history.observations.iter().filter(|seen| seen.family == family.name()) {
-                let gained = self.history.over_parent(seen).is_some_and(|gain| gain > self.history.noise);
-                let credit = if seen.kept { 1.0 } else if gained && !seen.failed { 0.3 } else { 0.0 };
+            for seen in self.history.observations.iter().filter(|seen| seen.family == family.name())
+            {
+                let gained =
+                    self.history.over_parent(seen).is_some_and(|gain| gain > self.history.noise);
+                let credit = if seen.kept {
+                    1.0
+                } else if gained && !seen.failed {
+                    0.3
+                } else {
+                    0.0
+                };
                 // Old successes fade, so that a family that has run dry is left.
                 wins = wins * 0.97 + credit;
                 losses = losses * 0.97 + (1.0 - credit);
             }
             let total = wins + losses;
             let mean = wins / total;
-            let draw = mean + super::regression::normal(rng) * (mean * (1.0 - mean) / (total + 1.0)).sqrt();
+            let draw = mean
+                + super::regression::normal(rng) * (mean * (1.0 - mean) / (total + 1.0)).sqrt();
             if draw > best.1 {
                 best = (family, draw);
             }
@@ -130,7 +138,10 @@ impl Table<'_> {
 
     /// Knobs worth screening that nobody has moved.
     fn untouched(&self) -> usize {
-        self.knobs.iter().filter(|knob| knob.tier <= 1 && !self.moved.contains_key(&knob.id)).count()
+        self.knobs
+            .iter()
+            .filter(|knob| knob.tier <= 1 && !self.moved.contains_key(&knob.id))
+            .count()
     }
 
     /// A move of a family; none when it has nothing to offer.
@@ -148,7 +159,7 @@ impl Table<'_> {
     /// Moves the knobs that were moved least. Several at once when the budget is too small to take them one by one: the
     /// model tells their effects apart (group screening; Watson 1961). `boldness` scales group and steps.
     pub(crate) fn explore(&self, boldness: usize, rng: &mut ChaCha8Rng) -> Move {
-        let weights = self.model.draw(rng);
+        let weights = self.model.draw(rng, 1.0);
         let moved = |knob: &Knob| self.moved.get(&knob.id).copied().unwrap_or(0);
         // A switch has two sides; once it was moved the model knows what is to be known.
         let enough = |knob: &Knob| if self.frame.axes.contains_key(&knob.id) { 2 } else { 1 };
@@ -158,9 +169,7 @@ impl Table<'_> {
             order = self.knobs.clone();
         }
         order.shuffle(rng);
-        order.sort_by_key(|knob| {
-            (moved(knob) + 2 * u32::from(knob.tier), knob.tier)
-        });
+        order.sort_by_key(|knob| (moved(knob) + 2 * u32::from(knob.tier), knob.tier));
         let trials = (f64::from(self.budget) * 0.2).max(2.0);
         let group = ((self.untouched() as f64 / trials).ceil() as usize).clamp(1, 4) * boldness;
         let mut made = Move::default();
@@ -208,13 +217,11 @@ impl Table<'_> {
     }
 
     fn sample(&self, rng: &mut ChaCha8Rng) -> Move {
-        let weights = self.model.draw(rng);
-        let mut some: Vec<&Knob> = self.knobs.clone();
-        some.shuffle(rng);
-        some.truncate((some.len() / 2).max(3));
-        let most = rng.random_range(1..=3);
+        let heat = rng.random_range(0.4..1.0);
+        let weights = self.model.draw(rng, heat);
+        let most = rng.random_range(2..=JOINT);
         let stretch = rng.random_range(0.8..1.25);
-        Move { set: self.best(&weights, &some, most, 0.0, stretch), cut: None }
+        Move { set: self.best(&weights, &self.knobs, most, 0.0, stretch), cut: None }
     }
 
     fn line(&self, rng: &mut ChaCha8Rng) -> Option<Move> {
@@ -227,7 +234,8 @@ impl Table<'_> {
             if let (Some(axis), Some(was), Some(now)) =
                 (self.frame.axes.get(&knob.id), was.and_then(Value::number), knob.value.number())
                 && was != now
-                && let Some(value) = axis.step(now, again * (axis.position(now) - axis.position(was)))
+                && let Some(value) =
+                    axis.step(now, again * (axis.position(now) - axis.position(was)))
             {
                 made.set.insert(knob.id.clone(), value);
             }
@@ -255,16 +263,26 @@ impl Table<'_> {
         doubt: f64,
         stretch: f64,
     ) -> Assignment {
-        let steps: Vec<f64> = STEPS.iter().flat_map(|step| [step * stretch, -step * stretch]).collect();
+        let steps: Vec<f64> =
+            STEPS.iter().flat_map(|step| [step * stretch, -step * stretch]).collect();
         let effects: Vec<(&Knob, Vec<(Value, Effect)>)> = knobs
             .iter()
             .map(|knob| {
                 let choices = self.choices(knob, &steps).into_iter();
-                (*knob, choices.map(|value| { let effect = self.effect(weights, knob, &value); (value, effect) }).collect())
+                (
+                    *knob,
+                    choices
+                        .map(|value| {
+                            let effect = self.effect(weights, knob, &value);
+                            (value, effect)
+                        })
+                        .collect(),
+                )
             })
             .collect();
         let start = self.model.safe_margins();
-        let prices: &[f64] = if self.model.gates() == 0 { &[0.0] } else { &[0.0, 0.1, 0.3, 1.0, 3.0, 10.0] };
+        let prices: &[f64] =
+            if self.model.gates() == 0 { &[0.0] } else { &[0.0, 0.1, 0.3, 1.0, 3.0, 10.0] };
         let mut best: Option<(bool, f64, Assignment)> = None;
         for price in prices {
             let mut chosen: Vec<(f64, &Knob, &Value, &Effect)> = effects
@@ -285,7 +303,8 @@ impl Table<'_> {
                 .iter()
                 .enumerate()
                 .map(|(gate, start)| {
-                    let moved: f64 = chosen.iter().map(|(_, _, _, effect)| effect.margins[gate]).sum();
+                    let moved: f64 =
+                        chosen.iter().map(|(_, _, _, effect)| effect.margins[gate]).sum();
                     // Unless it is being repaired, a center that is short already is just not made worse.
                     let floor = if self.repairing { 0.0 } else { start.min(0.0) };
                     (floor - start - moved).max(0.0)
@@ -296,7 +315,8 @@ impl Table<'_> {
             let score = if holds { gain } else { -short };
             let better = best.as_ref().is_none_or(|(held, old, _)| (holds, score) > (*held, *old));
             if better && !chosen.is_empty() {
-                let set = chosen.iter().map(|(_, knob, value, _)| (knob.id.clone(), (*value).clone()));
+                let set =
+                    chosen.iter().map(|(_, knob, value, _)| (knob.id.clone(), (*value).clone()));
                 best = Some((holds, score, set.collect()));
             }
         }
@@ -305,7 +325,7 @@ impl Table<'_> {
 
     /// What a change does under `weights`.
     pub(crate) fn effect(&self, weights: &Weights, knob: &Knob, to: &Value) -> Effect {
-        self.model.effect(&self.frame, weights, &knob.id, &knob.value, to)
+        self.model.effect(self.frame, weights, &knob.id, &knob.value, to)
     }
 
     /// Values that `knob` may be set to: along its axis by these steps, or the other settings of a switch.
@@ -316,7 +336,8 @@ impl Table<'_> {
                 knob.choices.iter().filter(|word| *word != now).cloned().map(Value::Text).collect()
             }
             Value::Int(_) | Value::Float(_) => {
-                let (Some(axis), Some(now)) = (self.frame.axes.get(&knob.id), knob.value.number()) else {
+                let (Some(axis), Some(now)) = (self.frame.axes.get(&knob.id), knob.value.number())
+                else {
                     return Vec::new();
                 };
                 let (low, high) = self.ranges.get(&knob.id).copied().unwrap_or((0.0, 0.0));
@@ -334,20 +355,16 @@ impl Table<'_> {
 }
 
 /// Part of the way from one point back to another; switches go all the way back when the part is more than half.
-pub(crate) fn back_off(
-    from: &Recipe,
-    to: &Point,
-    frame: &Frame<'_>,
-    axes: &BTreeMap<String, Axis>,
-    part: f64,
-) -> Assignment {
+pub(crate) fn back_off(from: &Recipe, to: &Point, frame: &Frame<'_>, part: f64) -> Assignment {
     let mut set = Assignment::new();
     for knob in from.knobs.values() {
-        let Some(goal) = to.knobs.get(&knob.id).or_else(|| frame.defaults.get(&knob.id)) else { continue };
+        let Some(goal) = to.knobs.get(&knob.id).or_else(|| frame.defaults.get(&knob.id)) else {
+            continue;
+        };
         if *goal == knob.value {
             continue;
         }
-        let value = match (axes.get(&knob.id), knob.value.number(), goal.number()) {
+        let value = match (frame.axes.get(&knob.id), knob.value.number(), goal.number()) {
             (Some(axis), Some(now), Some(then)) => {
                 let way = axis.position(then) - axis.position(now);
                 axis.step(now, part * way)

@@ -54,7 +54,9 @@ impl Posterior {
             }
             let unexplained: f64 = rows
                 .iter()
-                .map(|row| ((row.y - posterior.predict(&row.x)).powi(2) / row.far - row.noise).max(0.0))
+                .map(|row| {
+                    ((row.y - posterior.predict(&row.x)).powi(2) / row.far - row.noise).max(0.0)
+                })
                 .sum();
             extra = ((4.0 * misfit + unexplained) / (4.0 + rows.len() as f64)).max(0.05 * misfit);
             posterior = solve(rows, priors, &variances, extra);
@@ -67,17 +69,19 @@ impl Posterior {
         x.iter().map(|(i, value)| self.mean[*i] * value).sum()
     }
 
-    /// Weights drawn from the posterior.
-    pub(crate) fn sample(&self, rng: &mut impl Rng) -> Vec<f64> {
+    /// Weights drawn from the posterior, their standard deviations scaled by `heat`.
+    pub(crate) fn sample(&self, rng: &mut impl Rng, heat: f64) -> Vec<f64> {
         let size = self.mean.len();
-        let mut weights: Vec<f64> = (0..size).map(|_| normal(rng)).collect();
+        let mut weights: Vec<f64> = (0..size).map(|_| heat * normal(rng)).collect();
         // Back substitution with the transposed factor.
         for i in (0..size).rev() {
-            let mut sum = weights[i];
-            for k in i + 1..size {
-                sum -= self.factor[k * size + i] * weights[k];
-            }
-            weights[i] = sum / self.factor[i * size + i];
+            let below: f64 = weights
+                .iter()
+                .enumerate()
+                .skip(i + 1)
+                .map(|(k, weight)| self.factor[k * size + i] * weight)
+                .sum();
+            weights[i] = (weights[i] - below) / self.factor[i * size + i];
         }
         weights.iter_mut().zip(&self.mean).for_each(|(weight, mean)| *weight += mean);
         weights
@@ -95,7 +99,7 @@ fn solve(rows: &[Row], priors: &[Prior], variances: &[f64], misfit: f64) -> Post
         let weight = 1.0 / ((row.noise + misfit) * row.far);
         for (i, a) in &row.x {
             right[*i] += weight * a * row.y;
-            for (j, b) in &row.x {
+            for (j, b) in row.x.iter().filter(|(j, _)| j <= i) {
                 precision[i * size + j] += weight * a * b;
             }
         }
@@ -107,11 +111,12 @@ fn solve(rows: &[Row], priors: &[Prior], variances: &[f64], misfit: f64) -> Post
     // mean = L'^-1 L^-1 right
     let half: Vec<f64> =
         (0..size).map(|i| (0..=i).map(|k| inverse[i * size + k] * right[k]).sum()).collect();
-    let mean = (0..size).map(|i| (i..size).map(|k| inverse[k * size + i] * half[k]).sum()).collect();
+    let mean =
+        (0..size).map(|i| (i..size).map(|k| inverse[k * size + i] * half[k]).sum()).collect();
     Posterior { mean, factor, variance }
 }
 
-/// Lower factor of a symmetric positive definite matrix; pivots are kept positive.
+/// Lower factor of a symmetric positive definite matrix, of which the lower half is read; pivots are kept positive.
 fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     for i in 0..size {
         for j in 0..=i {
@@ -119,11 +124,8 @@ fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
             let row_j = if i == j { row } else { &before[j * size..] };
             let dot: f64 = row[..j].iter().zip(&row_j[..j]).map(|(a, b)| a * b).sum();
             let rest = row[j] - dot;
-            matrix[i * size + j] = if i == j {
-                rest.max(1e-12).sqrt()
-            } else {
-                rest / matrix[j * size + j]
-            };
+            matrix[i * size + j] =
+                if i == j { rest.max(1e-12).sqrt() } else { rest / matrix[j * size + j] };
         }
         for j in i + 1..size {
             matrix[i * size + j] = 0.0;

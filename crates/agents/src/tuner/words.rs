@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use empiric_core::{
-    Goal, Hypothesis, Metric, Operator, Prediction, TrialNo,
-    trial::Direction,
-};
+use empiric_core::{Goal, Hypothesis, Metric, Operator, Prediction, TrialNo, trial::Direction};
 
 use super::{
-    history::{History, Point},
     find::Recipe,
+    history::{History, Point},
     knob::{Assignment, Value},
     moves::Move,
 };
@@ -76,7 +73,13 @@ impl Story<'_> {
                     (Some(_), Some(_)) => "lower",
                     _ => "turn",
                 };
-                format!("{verb} {} {}→{} in {}", knob.name, knob.value.words(), value.words(), knob.file)
+                format!(
+                    "{verb} {} {}→{} in {}",
+                    knob.name,
+                    knob.value.words(),
+                    value.words(),
+                    knob.file
+                )
             })
             .collect();
         if set.len() > SPELT {
@@ -99,14 +102,18 @@ impl Story<'_> {
             for (id, value) in set {
                 let value_at =
                     |point: &Point| point.knobs.get(id).or_else(|| self.defaults.get(id)).cloned();
-                let (Some(from), Some(to)) = (value_at(parent), value_at(&seen.point)) else { continue };
-                let Some(knob) = self.recipe.knobs.get(id).filter(|_| from != to) else { continue };
-                let same_way = match (from.number(), to.number(), knob.value.number(), value.number()) {
-                    (Some(a), Some(b), Some(c), Some(d)) => (b > a) == (d > c),
-                    _ => to == *value,
+                let (Some(from), Some(to)) = (value_at(parent), value_at(&seen.point)) else {
+                    continue;
                 };
+                let Some(knob) = self.recipe.knobs.get(id).filter(|_| from != to) else { continue };
+                let same_way =
+                    match (from.number(), to.number(), knob.value.number(), value.number()) {
+                        (Some(a), Some(b), Some(c), Some(d)) => (b > a) == (d > c),
+                        _ => to == *value,
+                    };
                 // Only what speaks for the move: gains this way, losses the other way.
-                let moved = seen.point.differing(parent).count() + seen.point.traits.difference(&parent.traits).count();
+                let moved = seen.point.differing(parent).count()
+                    + seen.point.traits.difference(&parent.traits).count();
                 let weight = if same_way { gain } else { -gain } / moved.max(1) as f64;
                 if weight <= telling.as_ref().map_or(0.0, |(best, _)| *best) {
                     continue;

@@ -211,3 +211,36 @@ fn a_damaged_or_missing_log_names_the_event_that_speaks_of_it() {
     fs_err::remove_file(path).unwrap();
     assert_eq!(first(dir.path()).0, Some(12));
 }
+
+#[test]
+fn a_damaged_seal_is_a_fault_and_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 1);
+    let seal = dir.path().join("ledger.seal");
+    let good = fs_err::read_to_string(&seal).unwrap();
+    for bad in [good.replace("events", "evints"), good.replace(": 8", ": 9"), String::new()] {
+        fs_err::write(&seal, &bad).unwrap();
+        assert!(!verify(dir.path()).unwrap().ok(), "{bad}");
+        assert!(crate::Ledger::open(super::options(dir.path())).is_err(), "{bad}");
+    }
+    fs_err::write(&seal, &good).unwrap();
+    assert_eq!(verify(dir.path()).unwrap().faults, []);
+}
+
+#[test]
+fn a_ledger_that_is_being_opened_written_and_closed_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 1);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for n in 0..40 {
+                let note = Event::Noted { by: "me".to_owned(), text: n.to_string() };
+                open(dir.path()).append(vec![note]).wait().unwrap();
+            }
+        });
+        while !writing.is_finished() {
+            assert_eq!(verify(dir.path()).unwrap().faults, []);
+        }
+    });
+    assert_eq!(verify(dir.path()).unwrap().events, 48);
+}

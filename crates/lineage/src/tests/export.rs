@@ -58,9 +58,10 @@ fn a_branch_grows_on_head_and_nothing_else_moves() {
     fs_err::write(root.join("README"), "staged\n").unwrap();
     git_ok(&root, &["add", "README"]).unwrap();
     fs_err::write(root.join("README"), "not staged\n").unwrap();
-    let state = || ["status --porcelain", "rev-parse HEAD main"].map(|words| {
-        git_ok(&root, &words.split(' ').collect::<Vec<_>>()).unwrap()
-    });
+    let state = || {
+        ["status --porcelain", "rev-parse HEAD main"]
+            .map(|words| git_ok(&root, &words.split(' ').collect::<Vec<_>>()).unwrap())
+    };
     let before = state();
 
     let steps = steps(&store, &[("train.py", "a\nb\nc\nd\nE\n"), ("new.py", "n\n")]);
@@ -75,6 +76,9 @@ fn a_branch_grows_on_head_and_nothing_else_moves() {
     assert_eq!(log, "change new.py\nchange train.py\nmore of theirs\ntheirs\n");
     git_ok(&root, &["fsck", "--strict"]).unwrap();
 
+    let nothing = store
+        .export_branch(&Export { branch: "empiric/none", ..export(&root, &store, &[], false) });
+    assert!(matches!(nothing, Err(Error::NothingToExport)));
     let again = store.export_branch(&export(&root, &store, &steps[..1], false));
     assert!(matches!(again, Err(Error::BranchExists { .. })));
     store.export_branch(&export(&root, &store, &steps[..1], true)).unwrap();

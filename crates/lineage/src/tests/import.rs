@@ -25,9 +25,13 @@ fn imported(store: &Store, root: &Path, import: &Import) -> Vec<String> {
 fn by_products_stay_out() {
     let (dir, store) = scratch();
     let root = dir.path().join("recipe");
-    write(&root, &["train.py", "lib/x.py", ".config", "lib/__pycache__/x.pyc", "y.pyc", "target/z"]);
+    write(
+        &root,
+        &["train.py", "lib/x.py", ".config", "lib/__pycache__/x.pyc", "y.pyc", "target/z"],
+    );
     write(&root, &["node_modules/m/i.js", ".venv/bin/python", "notes/a.txt", "notes/b.md", ".git"]);
-    let import = Import { skip: vec!["notes/*.md".to_owned(), "lib".to_owned()], ..Import::default() };
+    let import =
+        Import { skip: vec!["notes/*.md".to_owned(), "lib".to_owned()], ..Import::default() };
     assert_eq!(imported(&store, &root, &import), [".config", "notes/a.txt", "train.py"]);
 }
 
@@ -43,9 +47,14 @@ fn git_says_what_belongs_to_a_repository() {
     git_ok(&root, &["add", "-f", "src/train.py", "src/data.bin", "src/target/kept.py"]);
     write(&root, &["src/new.py", "src/new.bin", "src/__pycache__/new.pyc"]);
     fs_err::remove_file(root.join("src/train.py")).unwrap();
+    // A directory that became a link is a link, whatever git still tracks below it.
+    write(&root, &["src/moved/m.py"]);
+    git_ok(&root, &["add", "src/moved/m.py"]);
+    fs_err::rename(root.join("src/moved"), root.join("src/now")).unwrap();
+    symlink("now", root.join("src/moved")).unwrap();
     assert_eq!(
         imported(&store, &root.join("src"), &Import::default()),
-        ["data.bin", "new.py", "target/kept.py"]
+        ["data.bin", "moved", "new.py", "now/m.py", "target/kept.py"]
     );
 }
 

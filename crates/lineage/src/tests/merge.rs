@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::{Texts, git, read_back, scratch, texts, tree_of};
 use crate::Merge;
 
-fn merged(base: &[(&str, &str)], ours: &[(&str, &str)], theirs: &[(&str, &str)]) -> Result<Texts, Vec<String>> {
+fn merged(
+    base: &[(&str, &str)],
+    ours: &[(&str, &str)],
+    theirs: &[(&str, &str)],
+) -> Result<Texts, Vec<String>> {
     let (_dir, store) = scratch();
     let [base, ours, theirs] = [base, ours, theirs].map(|files| tree_of(&store, &texts(files)));
     match store.merge(base, ours, theirs).unwrap() {
@@ -32,11 +36,27 @@ fn what_excludes_each_other_conflicts() {
     for (ours, theirs, paths) in [
         ([("f", "2\n"), ("g", "1\n")].as_slice(), [("f", "3\n"), ("g", "1\n")].as_slice(), ["f"]),
         (&[("g", "1\n")], &[("f", "3\n"), ("g", "1\n")], ["f"]),
-        (&[("f", "1\n"), ("g", "1\n"), ("n", "1")], &[("f", "1\n"), ("g", "1\n"), ("n", "2")], ["n"]),
-        (&[("f", "1\n"), ("g", "1\n"), ("n", "1")], &[("f", "1\n"), ("g", "1\n"), ("n/x", "2")], ["n/x"]),
-        (&[("f", "1\n"), ("g", "1\n"), ("n/x", "1")], &[("f", "1\n"), ("g", "1\n"), ("n", "2")], ["n/x"]),
+        (
+            &[("f", "1\n"), ("g", "1\n"), ("n", "1")],
+            &[("f", "1\n"), ("g", "1\n"), ("n", "2")],
+            ["n"],
+        ),
+        (
+            &[("f", "1\n"), ("g", "1\n"), ("n", "1")],
+            &[("f", "1\n"), ("g", "1\n"), ("n/x", "2")],
+            ["n/x"],
+        ),
+        (
+            &[("f", "1\n"), ("g", "1\n"), ("n/x", "1")],
+            &[("f", "1\n"), ("g", "1\n"), ("n", "2")],
+            ["n/x"],
+        ),
     ] {
-        assert_eq!(merged(&base, ours, theirs), Err(paths.map(str::to_owned).to_vec()), "{ours:?} {theirs:?}");
+        assert_eq!(
+            merged(&base, ours, theirs),
+            Err(paths.map(str::to_owned).to_vec()),
+            "{ours:?} {theirs:?}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use empiric_core::trial::FileChange;
 use proptest::prelude::*;
 
-use super::{edits, empty, given, git, read_back, scratch, texts, tree_of};
+use super::{edits, empty, git, given, read_back, scratch, texts, tree_of};
 use crate::{Error, Import, Mode, PathFault};
 
 fn change(path: &str, added: u32, removed: u32) -> FileChange {

@@ -103,7 +103,12 @@ fn failure(cause: Cause) -> Failure {
 
 #[test]
 fn only_what_edit_names_may_change() {
-    for edit in [put("model.py", "k = 2\n"), put("new.py", ""), put("conf/deep/er", "x"), vec![("model.py", None)]] {
+    for edit in [
+        put("model.py", "k = 2\n"),
+        put("new.py", ""),
+        put("conf/deep/er", "x"),
+        vec![("model.py", None)],
+    ] {
         assert_eq!(check(&edit, None), None, "{edit:?}");
     }
     assert_eq!(check(&[], None), Some(failure(Cause::EmptyEdit)));
@@ -169,7 +174,14 @@ fn a_surface_is_its_globs_and_its_symbols() {
         ("model", "model_two.py", "k = 1\n".to_owned()),
         ("model", "train.py", swap("width = 8", "width = 16\n    depth = 2")),
         ("model", "train.py", swap("@lib.traced\n", "")),
-        ("model", "train.py", swap("        return x\n", "        return 2 * x\n\n    def more(self):\n        pass\n")),
+        (
+            "model",
+            "train.py",
+            swap(
+                "        return x\n",
+                "        return 2 * x\n\n    def more(self):\n        pass\n",
+            ),
+        ),
         ("rate", "train.py", swap("RATE = 0.1", "RATE: float = (\n    0.2\n)")),
         ("rate", "train.py", swap("width = 8", "width = 9")),
         ("conf", "conf/b.toml", "y = 1\n".to_owned()),
@@ -182,8 +194,18 @@ fn a_surface_is_its_globs_and_its_symbols() {
         ("model", "train.py", swap("0.1", "0.2"), "outside Model: `RATE = 0.2`"),
         ("model", "train.py", swap("return Model()", "return 1"), "outside Model: `    return 1`"),
         ("model", "train.py", format!("{TRAIN}x = 1\n"), "outside Model: `x = 1`"),
-        ("rate", "train.py", swap("width = 8", "height = 8"), "outside RATE, Model.width: `    height = 8`"),
-        ("rate", "train.py", swap("RATE = 0.1", "RATE = 0.1; lib.x = 1"), "outside RATE, Model.width: `          ; lib.x = 1`"),
+        (
+            "rate",
+            "train.py",
+            swap("width = 8", "height = 8"),
+            "outside RATE, Model.width: `    height = 8`",
+        ),
+        (
+            "rate",
+            "train.py",
+            swap("RATE = 0.1", "RATE = 0.1; lib.x = 1"),
+            "outside RATE, Model.width: `          ; lib.x = 1`",
+        ),
     ];
     for (surface, path, text, excerpt) in outside {
         let cause = Cause::OutsideSurface { path: path.to_owned() };
@@ -222,7 +244,7 @@ fn python_that_does_not_parse_names_the_line() {
 fn mistakes_of_the_task_are_named() {
     let mut task = task();
     task.recipe.edit = vec!["a[".to_owned()];
-    assert!(matches!(Rules::new(&task), Err(Error::Pattern { pattern, .. }) if pattern == "a["));
+    assert!(matches!(Rules::new(&task), Err(Error::Glob(glob)) if glob.pattern == "a["));
     let (_dir, store) = scratch();
     let base = baseline(&store);
     let error = Rules::new(&self::task()).unwrap().check(&store, base, base, Some("modle"));

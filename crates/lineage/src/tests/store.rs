@@ -6,7 +6,7 @@ use empiric_core::{CommitId, TrialNo};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{edits, empty, given, git_ok, read_back, scratch, texts, tree_of};
+use super::{edits, empty, git_ok, given, read_back, scratch, texts, tree_of};
 use crate::{CommitSpec, Error, Mode, PathFault, Store};
 
 fn put(path: &str) -> BTreeMap<String, Option<Vec<u8>>> {
@@ -60,6 +60,7 @@ fn unsafe_paths_are_refused() {
         ("a\u{9b}31m", Character),
         (&"n".repeat(256), TooLong),
         (&"d/".repeat(2001), TooLong),
+        (&format!("{}f", "d/".repeat(65)), TooLong),
         ("top/x", BelowFile),
         ("d", IsDirectory),
     ] {
@@ -120,7 +121,9 @@ fn trials_are_commits_that_git_finds_sound() {
     assert_eq!(store.merge_base(merge, right).unwrap(), Some(right));
     store.sync().unwrap();
 
-    let Some(talk) = git_ok(store.dir(), &["fsck", "--strict", "--full", "--no-dangling"]) else { return };
+    let Some(talk) = git_ok(store.dir(), &["fsck", "--strict", "--full", "--no-dangling"]) else {
+        return;
+    };
     assert_eq!(talk, "");
     let log = git_ok(store.dir(), &["log", "--format=%an <%ae> %ct %s", "refs/empiric/trials/t1"]);
     let line = "Empiric <empiric@localhost> 1700000000 widen the context\n";
@@ -173,6 +176,19 @@ fn threads_commit_side_by_side() {
     if let Some(talk) = git_ok(store.dir(), &["fsck", "--strict", "--full", "--no-dangling"]) {
         assert_eq!(talk, "");
     }
+}
+
+#[test]
+fn what_a_killed_process_leaves_bars_nothing() {
+    let (_dir, store) = scratch();
+    let tree = tree_of(&store, &texts(&[("a", "1")]));
+    for leftover in ["refs/empiric/trials/t1.lock", "t1.new", "objects/.tmpX"] {
+        fs_err::write(store.dir().join(leftover), "12").unwrap();
+    }
+    let commit = store.commit(&spec(1, tree, &[])).unwrap();
+    assert_eq!(store.commit_of(TrialNo(1)).unwrap(), Some(commit));
+    let expected = crate::Expected { trial: TrialNo(1), commit, tree };
+    assert_eq!(store.verify([expected]).unwrap(), []);
 }
 
 #[test]

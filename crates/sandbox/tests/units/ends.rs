@@ -5,7 +5,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use empiric_sandbox::{
-    Ending, Launch, Level, PIPE_READ, PIPE_WRITE, Report, Unit, pipe_pair, reap_orphans,
+    Cgroup, Ending, Launch, Level, PIPE_READ, PIPE_WRITE, Report, Unit, pipe_pair, reap_orphans,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -48,6 +48,26 @@ fn daemons_end_with_a_unit_that_has_to_be_ended() {
         unit.policy.limits.wall = Duration::from_millis(300);
         assert_eq!(run(&unit).ending, Ending::WallLimit);
         assert!(!anyone(&mark), "a daemon outlived its unit at {level}");
+    }
+}
+
+#[test]
+fn fork_bombs_end() {
+    if super::FOUND.cgroup == Cgroup::Watchdog {
+        eprintln!("SKIPPED: without a control group this test could outgrow the machine");
+        return;
+    }
+    for level in levels() {
+        let mark = mark(7, level);
+        let place = Place::new(level);
+        let mut unit =
+            place.script(&format!("sleep {mark} & bomb() {{ bomb | bomb & }}; bomb; wait"));
+        unit.policy.limits.processes = Some(30);
+        unit.policy.limits.wall = Duration::from_millis(500);
+        let report = run(&unit);
+        assert!(matches!(report.ending, Ending::WallLimit | Ending::ProcessLimit), "{report:#?}");
+        assert!(report.usage.refused_forks > 0, "{report:#?}");
+        assert!(!anyone(&mark));
     }
 }
 

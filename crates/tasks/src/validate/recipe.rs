@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use empiric_core::task::{Recipe, Surface};
+use empiric_core::{
+    Globs,
+    task::{Recipe, Surface},
+};
 
 use super::Check;
 use crate::{
     Host,
     diagnostic::did_you_mean,
     fetch::fetch,
-    files::{self, Globs, glob},
+    files,
     input::{ArtifactTable, At, RecipeTable, SurfaceTable},
 };
 
@@ -67,7 +70,7 @@ impl Check<'_> {
                 globs.push(format!("!{}", pattern.get()));
             }
         }
-        let matcher = Globs::new(globs.iter().map(String::as_str));
+        let matcher = Globs::new(&globs);
         let editable: Vec<String> = matcher
             .map(|m| files.iter().filter(|file| m.matches(file)).cloned().collect())
             .unwrap_or_default();
@@ -138,8 +141,8 @@ impl Check<'_> {
     fn glob(&mut self, pattern: &At<String>, matching: Option<(&Path, &[String])>) -> bool {
         let text = pattern.get();
         let relative = !text.starts_with(['!', '/']) && !text.split('/').any(|part| part == "..");
-        let matcher = match glob(text) {
-            Ok(glob) if relative => glob.compile_matcher(),
+        let matcher = match Globs::new([text]) {
+            Ok(globs) if relative => globs,
             Ok(_) => {
                 self.problems
                     .add(pattern.span(), format!("glob `{text}` must be relative to the recipe"))
@@ -149,13 +152,13 @@ impl Check<'_> {
             }
             Err(error) => {
                 self.problems
-                    .add(pattern.span(), format!("`{text}` is not a glob: {}", error.kind()))
+                    .add(pattern.span(), format!("`{text}` is not a glob: {}", error.why))
                     .label("here");
                 return false;
             }
         };
         let Some((dir, files)) = matching else { return true };
-        if !files.iter().any(|file| matcher.is_match(file)) {
+        if !files.iter().any(|file| matcher.matches(file)) {
             let directory = dir.join(text).is_dir();
             let help = if directory {
                 format!("for everything below it: `{}/**`", text.trim_end_matches('/'))
@@ -214,16 +217,16 @@ impl Check<'_> {
             Some((file, symbol)) => (file, Some(symbol)),
             None => (text.as_str(), None),
         };
-        let matcher = match glob(pattern) {
-            Ok(glob) => glob.compile_matcher(),
+        let matcher = match Globs::new([pattern]) {
+            Ok(globs) => globs,
             Err(error) => {
                 self.problems
-                    .add(owned.span(), format!("`{pattern}` is not a glob: {}", error.kind()))
+                    .add(owned.span(), format!("`{pattern}` is not a glob: {}", error.why))
                     .label("here");
                 return;
             }
         };
-        let matches = |files: &[String]| files.iter().any(|file| matcher.is_match(file));
+        let matches = |files: &[String]| files.iter().any(|file| matcher.matches(file));
         if !matches(&recipe.files) {
             self.problems
                 .add(owned.span(), format!("`{pattern}` matches no file of the recipe"))

@@ -36,10 +36,11 @@ fn scalar(found: &mut Found, path: &str, text: &str, keys: &[String], span: Rang
             None => return,
         },
     };
-    if keys.iter().any(|key| off_limits(key)) {
+    if keys.iter().any(|key| off_limits(key, 0)) {
         return;
     }
-    let spelling = if matches!(source, "True" | "False") { Spelling::Python } else { Spelling::Lower };
+    let spelling =
+        if matches!(source, "True" | "False") { Spelling::Python } else { Spelling::Lower };
     found.knobs.push(Knob {
         id: format!("{path}:{}", keys.join(".").replace(".[", "[")),
         name: name.clone(),
@@ -113,7 +114,10 @@ fn toml_value(
             }
         }
         TomlValue::Datetime(_) => {}
-        TomlValue::String(_) | TomlValue::Integer(_) | TomlValue::Float(_) | TomlValue::Boolean(_) => {
+        TomlValue::String(_)
+        | TomlValue::Integer(_)
+        | TomlValue::Float(_)
+        | TomlValue::Boolean(_) => {
             if let Some(span) = value.span() {
                 scalar(found, path, text, keys, span);
             }
@@ -217,6 +221,7 @@ pub(super) fn yaml(path: &str, text: &str) -> Found {
     let mut stack: Vec<(usize, String)> = Vec::new();
     let mut block: Option<usize> = None;
     let mut start = 0;
+    // List items of the whole file are counted through.
     let mut items = 0_usize;
     for line in text.split_inclusive('\n') {
         let here = start;
@@ -233,6 +238,7 @@ pub(super) fn yaml(path: &str, text: &str) -> Found {
         block = None;
         let mut rest = trimmed;
         let mut item = false;
+        let dash = indent;
         while let Some(inner) = rest.strip_prefix("- ") {
             indent += 2 + inner.len() - inner.trim_start().len();
             rest = inner.trim_start();
@@ -243,10 +249,11 @@ pub(super) fn yaml(path: &str, text: &str) -> Found {
         if !plain || !(value.is_empty() || value.starts_with([' ', '\t'])) {
             continue;
         }
-        stack.retain(|(outer, _)| *outer < indent);
+        // A list may start in the column of its own key.
+        stack.retain(|(outer, _)| *outer < if item { dash + 1 } else { indent });
         if item {
             items += 1;
-            stack.push((indent.saturating_sub(1), format!("[{items}]")));
+            stack.push((dash + 1, format!("[{items}]")));
         }
         stack.push((indent, key.to_owned()));
         let value = value.split(" #").next().unwrap_or("").trim();

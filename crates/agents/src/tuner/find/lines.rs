@@ -9,8 +9,8 @@ use crate::tuner::knob::{Knob, Spelling, Value, off_limits, parse_number};
 
 /// Kinds of files that are read line by line.
 const EXTENSIONS: [&str; 22] = [
-    "sh", "bash", "env", "c", "h", "cc", "cpp", "cxx", "hpp", "cu", "cuh", "lua", "jl", "rs", "go", "js", "ts", "r",
-    "R", "ini", "cfg", "conf",
+    "sh", "bash", "env", "c", "h", "cc", "cpp", "cxx", "hpp", "cu", "cuh", "lua", "jl", "rs", "go",
+    "js", "ts", "r", "R", "ini", "cfg", "conf",
 ];
 
 /// `[words] NAME [: type] = literal [;] [comment]`, and `#define NAME literal`.
@@ -44,7 +44,7 @@ pub(super) fn find(path: &str, text: &str) -> Found {
             // Indented lower-case names are variables, not constants.
             let constant = captures.name("indent").is_some_and(|indent| indent.is_empty())
                 || !name.as_str().contains(|c: char| c.is_ascii_lowercase());
-            if let Some(value) = value.filter(|_| constant && !off_limits(name.as_str())) {
+            if let Some(value) = value.filter(|_| constant && !off_limits(name.as_str(), 0)) {
                 found.knobs.push(Knob {
                     id: format!("{path}:{}", name.as_str()),
                     name: name.as_str().to_owned(),

@@ -11,12 +11,40 @@ use crate::tuner::knob::{Knob, Spelling, Value, off_limits, parse_number};
 const DEEPEST: usize = 120;
 /// Longest tuple or list whose elements are knobs; longer ones are data.
 const ELEMENTS: usize = 6;
-/// Calls whose arguments are never knobs, and whose removal breaks the recipe's contract or changes nothing.
-const CALLS: [&str; 30] = [
-    "print", "open", "range", "isinstance", "getattr", "setattr", "save", "savez", "dump", "dumps", "write",
-    "flush", "close", "append", "main", "exit", "makedirs", "mkdir", "load", "loads", "add", "visit", "seed",
-    "manual_seed", "default_rng", "info", "warning", "compile", "join", "allclose",
+/// Calls whose arguments are never knobs, and that no cut removes.
+const CALLS: [&str; 28] = [
+    "print",
+    "open",
+    "range",
+    "isinstance",
+    "getattr",
+    "setattr",
+    "save",
+    "savez",
+    "dump",
+    "dumps",
+    "write",
+    "flush",
+    "close",
+    "append",
+    "exit",
+    "makedirs",
+    "mkdir",
+    "load",
+    "loads",
+    "seed",
+    "manual_seed",
+    "default_rng",
+    "info",
+    "warning",
+    "compile",
+    "join",
+    "allclose",
+    "put_along_axis",
 ];
+/// Calls that training cannot do without.
+const NEEDED: [&str; 11] =
+    ["main", "step", "backward", "update", "push", "take", "fit", "train", "visit", "add", "at"];
 
 /// The tree of a file without syntax errors.
 pub(super) fn parse(text: &str) -> Option<Tree> {
@@ -95,8 +123,15 @@ impl<'a> Walk<'a> {
         }
         let place = &place.deeper();
         match node.kind() {
-            "assert_statement" | "raise_statement" | "import_statement" | "import_from_statement"
-            | "decorator" | "string" | "concatenated_string" | "comment" | "type" => {}
+            "assert_statement"
+            | "raise_statement"
+            | "import_statement"
+            | "import_from_statement"
+            | "decorator"
+            | "string"
+            | "concatenated_string"
+            | "comment"
+            | "type" => {}
             "function_definition" | "class_definition" => {
                 let name = node.child_by_field_name("name").map_or("", |name| self.source(name));
                 let mut inner = place.inside(name);
@@ -168,8 +203,10 @@ impl<'a> Walk<'a> {
             }
             // What starts at 0 or 1, on or off inside a function is a counter or a flag, not a setting.
             let counter = place.function
-                && (matches!(self.source(right), "0" | "1" | "-1" | "0.0" | "1.0" | "True" | "False")
-                    || right.kind() == "string");
+                && (matches!(
+                    self.source(right),
+                    "0" | "1" | "-1" | "0.0" | "1.0" | "True" | "False"
+                ) || right.kind() == "string");
             if !counter {
                 let tier = if place.function { 2 } else { 0 };
                 self.literals(&name, right, place, tier);
@@ -246,15 +283,13 @@ impl<'a> Walk<'a> {
 
     /// Adds the literal `node`, or the elements of a short tuple or list of literals, as knobs called `name`.
     fn literals(&mut self, name: &str, node: Node<'_>, place: &Place, tier: u8) {
-        if off_limits(name) {
+        if off_limits(name, tier) {
             return;
         }
         if matches!(node.kind(), "tuple" | "list") {
             let mut cursor = node.walk();
             let elements: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
-            if elements.len() <= ELEMENTS
-                && elements.iter().all(|e| self.number(*e).is_some())
-            {
+            if elements.len() <= ELEMENTS && elements.iter().all(|e| self.number(*e).is_some()) {
                 for (i, element) in elements.into_iter().enumerate() {
                     self.literal(name, &format!("[{i}]"), element, place, tier);
                 }
@@ -357,7 +392,8 @@ impl<'a> Walk<'a> {
     fn comparison(&mut self, node: Node<'_>) {
         let mut cursor = node.walk();
         let sides: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
-        let words: BTreeSet<String> = sides.iter().flat_map(|side| self.strings_in(*side)).collect();
+        let words: BTreeSet<String> =
+            sides.iter().flat_map(|side| self.strings_in(*side)).collect();
         if words.is_empty() {
             return;
         }
@@ -412,8 +448,14 @@ impl<'a> Walk<'a> {
         if !place.function || !self.removable(node) {
             return;
         }
-        let code: String =
-            self.source(node).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
+        let code: String = self
+            .source(node)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .take(80)
+            .collect();
         let base = format!("{}:{}: {code}", self.path, place.scope.join("."));
         let count = self.cuts_seen.entry(base.clone()).or_default();
         *count += 1;
@@ -421,8 +463,8 @@ impl<'a> Walk<'a> {
         let alone = block.named_child_count() == 1;
         let last_of_line = self.text[node.end_byte()..].lines().next().unwrap_or("");
         let starts_line = self.text[..node.start_byte()].rsplit('\n').next().unwrap_or("");
-        let whole_lines =
-            starts_line.trim().is_empty() && (last_of_line.trim().is_empty() || last_of_line.trim().starts_with('#'));
+        let whole_lines = starts_line.trim().is_empty()
+            && (last_of_line.trim().is_empty() || last_of_line.trim().starts_with('#'));
         let (span, with) = if alone || !whole_lines {
             (node.byte_range(), "pass")
         } else {
@@ -442,8 +484,9 @@ impl<'a> Walk<'a> {
     fn removable(&self, node: Node<'_>) -> bool {
         match node.kind() {
             "if_statement" => {
-                let condition =
-                    node.child_by_field_name("condition").map_or("", |condition| self.source(condition));
+                let condition = node
+                    .child_by_field_name("condition")
+                    .map_or("", |condition| self.source(condition));
                 node.child_by_field_name("alternative").is_none()
                     && !["smoke", " is ", " in ", "__name__", "isinstance", "not "]
                         .iter()
@@ -456,12 +499,12 @@ impl<'a> Walk<'a> {
                 match inner.kind() {
                     "call" => inner.child_by_field_name("function").is_some_and(|function| {
                         let callee = self.source(function).rsplit('.').next().unwrap_or("");
-                        !CALLS.contains(&callee)
+                        !CALLS.contains(&callee) && !NEEDED.contains(&callee)
                     }),
                     "augmented_assignment" => inner
                         .child_by_field_name("right")
                         .is_some_and(|right| !matches!(right.kind(), "integer" | "float")),
-                    "assignment" => self.from_itself(inner),
+                    "assignment" => self.reassigns(inner),
                     _ => false,
                 }
             }
@@ -470,18 +513,29 @@ impl<'a> Walk<'a> {
     }
 
     /// `x = f(x, ...)`: without it `x` still exists.
-    fn from_itself(&self, assignment: Node<'_>) -> bool {
+    fn reassigns(&self, assignment: Node<'_>) -> bool {
         let (Some(left), Some(right)) =
             (assignment.child_by_field_name("left"), assignment.child_by_field_name("right"))
         else {
             return false;
         };
-        let name = self.source(left);
-        left.kind() == "identifier"
-            && self
-                .source(right)
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .any(|word| word == name)
+        left.kind() == "identifier" && self.mentions(right, self.source(left), 0)
+    }
+
+    /// Whether the code below `node` reads the variable `name`.
+    fn mentions(&self, node: Node<'_>, name: &str, depth: usize) -> bool {
+        if node.kind() == "identifier" {
+            return self.source(node) == name;
+        }
+        let mut cursor = node.walk();
+        depth < DEEPEST
+            && node
+                .named_children(&mut cursor)
+                .filter(|child| {
+                    child.kind() != "string"
+                        && node.child_by_field_name("attribute") != Some(*child)
+                })
+                .any(|child| self.mentions(child, name, depth + 1))
     }
 }
 

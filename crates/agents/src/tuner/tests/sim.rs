@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_core::{
     Ask, Bound, Budget, Cause, CommitId, Cost, Edit, Event, Failure, Gate, Goal, Hypothesis,
-    Measurement, Metric, Operator, Outcome, Phase, Provenance, Purpose, Record, ReplicateId, Seed, Split, Study,
-    StudyId, Task, TreeId, TrialNo, Verdict, seed,
+    Measurement, Metric, Operator, Outcome, Phase, Provenance, Purpose, Record, ReplicateId, Seed,
+    Split, Study, StudyId, Task, TreeId, TrialNo, Verdict, seed,
     study::{Rules, Settings},
     task::{Environment, Network, Recipe},
     trial::Measured,
@@ -16,11 +16,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     Brief, Files, Proposal, Proposer, SourceError, Sources, Tuner,
-    tuner::{axis::Axis, find::find, knob::Value, regression::normal},
+    tuner::{axis::Axis, find::find, history::Point, knob::Value, regression::normal},
 };
 
 /// Noise of one replicate; effects of single knobs at the baseline are of the same order.
 const NOISE: f64 = 0.02;
+
+/// The gate on size.
+const LIMIT: f64 = 384.0;
 
 const RECIPE: &str = r#""""A made-up recipe."""
 
@@ -72,7 +75,6 @@ impl World {
         loss += 0.002 * log("WARMUP", 0.05).powi(2);
         loss += 0.010 * (odds("SMOOTHING", 0.1) + 1.0).powi(2);
         loss += 0.015 * log("GAIN", 1.0).powi(2);
-        loss += 0.000 * log("CLIP", 5.0).powi(2);
         loss += if *value("SLOW") == Value::Bool(true) { 0.05 } else { 0.0 };
         loss += if *value("SCHEDULE") == Value::Text("cosine".to_owned()) { -0.03 } else { 0.0 };
         let size = value("WIDTH").number().unwrap() * value("DEPTH").number().unwrap();
@@ -93,6 +95,7 @@ pub(super) struct Sim {
     pub(super) study: Study,
     world: World,
     trees: BTreeMap<TrialNo, Files>,
+    truths: BTreeMap<TrialNo, (f64, f64)>,
     policy: Box<dyn Policy>,
     clock: u64,
     rng: ChaCha8Rng,
@@ -131,7 +134,7 @@ pub(super) fn task(gated: bool) -> Task {
         metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
         gates: if gated {
-            vec![Gate { metric: "size".to_owned(), bound: Bound::Max(384.0) }]
+            vec![Gate { metric: "size".to_owned(), bound: Bound::Max(LIMIT) }]
         } else {
             Vec::new()
         },
@@ -164,10 +167,12 @@ impl Sim {
                 TrialNo::BASELINE,
                 Files::from([("train.py".to_owned(), Arc::from(RECIPE))]),
             )]),
+            truths: BTreeMap::new(),
             policy: empiric_search::policy("greedy").unwrap(),
             clock: 1,
             rng: seed::stream(seed, "world", TrialNo::BASELINE),
         };
+        sim.truths.insert(TrialNo::BASELINE, world.truth(&sim.trees[&TrialNo::BASELINE]));
         let ask = Ask { operator: Operator::Draft, parents: Vec::new(), surface: None };
         sim.add(Event::Asked { trial: TrialNo::BASELINE, arm: "tuner".to_owned(), ask });
         for index in 0..5 {
@@ -182,10 +187,6 @@ impl Sim {
         let record = Record { seq: self.clock, at: jiff::Timestamp::UNIX_EPOCH, event };
         self.study.apply(&record).unwrap();
         self.policy.tell(&self.study, &record);
-    }
-
-    pub(super) fn truth(&self, trial: TrialNo) -> (f64, f64) {
-        self.world.truth(&self.trees[&trial])
     }
 
     fn measure(&mut self, trial: TrialNo, index: u32) {
@@ -216,42 +217,63 @@ impl Sim {
     }
 
     fn conclude(&mut self, trial: TrialNo, verdict: Verdict, gain: Option<f64>) {
-        let outcome =
-            Outcome::Valid { verdict, reason: String::new(), gain, gain_interval: None };
+        let outcome = Outcome::Valid { verdict, reason: String::new(), gain, gain_interval: None };
         self.add(Event::Concluded { trial, outcome });
     }
 
-    /// One trial: one replicate, four more where it looks good, and a one-sided z test against the champion.
-    pub(super) fn trial(&mut self, proposer: &dyn Fn(&Brief) -> Result<Proposal, Failure>) -> Option<Proposal> {
+    /// Asks for a trial and hands the ask to a proposer.
+    pub(super) fn propose(
+        &mut self,
+        proposer: &dyn Proposer,
+        ask: Ask,
+    ) -> (TrialNo, Result<Proposal, Failure>) {
+        let brief = self.brief(ask);
+        (brief.trial, proposer.propose(&brief))
+    }
+
+    fn brief(&mut self, ask: Ask) -> Brief {
         let trial = self.study.next_trial();
-        let ask = self.policy.ask(&self.study);
         self.add(Event::Asked { trial, arm: "tuner".to_owned(), ask: ask.clone() });
-        let brief = Brief {
-            trial,
-            ask,
-            study: self.study.clone(),
-            sources: Arc::new(Trees(self.trees.clone())),
-        };
-        let proposal = match proposer(&brief) {
-            Ok(proposal) => proposal,
-            Err(failure) => {
-                self.add(Event::Concluded { trial, outcome: Outcome::Failed(failure) });
-                return None;
+        let sources = Arc::new(Trees(self.trees.clone()));
+        Brief { trial, ask, study: self.study.clone(), sources }
+    }
+
+    /// One trial from ask to verdict.
+    pub(super) fn trial(
+        &mut self,
+        proposer: &dyn Fn(&Brief) -> Result<Proposal, Failure>,
+    ) -> Option<Proposal> {
+        let ask = self.policy.ask(&self.study);
+        let brief = self.brief(ask);
+        match proposer(&brief) {
+            Ok(proposal) => {
+                self.enter(brief.trial, &proposal);
+                self.judge(brief.trial);
+                Some(proposal)
             }
-        };
-        self.enter(trial, &proposal);
+            Err(failure) => {
+                let outcome = Outcome::Failed(failure);
+                self.add(Event::Concluded { trial: brief.trial, outcome });
+                None
+            }
+        }
+    }
+
+    /// One replicate, four more where it looks good, and a one-sided z test against the champion.
+    pub(super) fn judge(&mut self, trial: TrialNo) {
         self.measure(trial, 0);
-        if self.world == World::Gated && self.truth(trial).1 > 384.0 {
-            let failure = Failure::new(Phase::Decide, Cause::GateMiss { metric: "size".to_owned() })
-                .margin(384.0 - self.truth(trial).1);
+        if self.world == World::Gated && self.size(trial) > LIMIT {
+            let failure =
+                Failure::new(Phase::Decide, Cause::GateMiss { metric: "size".to_owned() })
+                    .margin(LIMIT - self.size(trial));
             self.add(Event::Concluded { trial, outcome: Outcome::Failed(failure) });
-            return Some(proposal);
+            return;
         }
         let champion = self.study.champion();
-        if self.score(champion) - self.score(trial) < 0.5 * NOISE {
-            let gain = self.score(champion) - self.score(trial);
+        let gain = self.score(champion) - self.score(trial);
+        if gain < 0.5 * NOISE {
             self.conclude(trial, Verdict::Discard, Some(gain));
-            return Some(proposal);
+            return;
         }
         (1..5).for_each(|index| self.measure(trial, index));
         let gain = self.score(champion) - self.score(trial);
@@ -261,7 +283,49 @@ impl Sim {
             Verdict::Inconclusive
         };
         self.conclude(trial, verdict, Some(gain));
-        Some(proposal)
+    }
+
+    pub(super) fn files(&self, trial: TrialNo) -> Files {
+        self.trees[&trial].clone()
+    }
+
+    pub(super) fn size(&self, trial: TrialNo) -> f64 {
+        self.truths[&trial].1
+    }
+
+    /// A trial of the tuner's with these settings.
+    pub(super) fn by_hand(&mut self, set: &[(&str, Value)], parents: &[u32]) -> TrialNo {
+        let parents: Vec<TrialNo> = parents.iter().map(|no| TrialNo(*no)).collect();
+        let mut text = self.trees[&parents[0]]["train.py"].to_string();
+        let mut point = Point::default();
+        for (name, value) in set {
+            let knobs = find("train.py", &text).knobs;
+            let knob = knobs.iter().find(|knob| knob.name == *name).unwrap();
+            text.replace_range(knob.span.clone(), &knob.render(value));
+            point.knobs.insert(knob.id.clone(), value.clone());
+        }
+        self.made(text, parents, point.detail("sample"))
+    }
+
+    /// A trial of another proposer's.
+    pub(super) fn foreign(&mut self, from: &str, to: &str) -> TrialNo {
+        self.made(RECIPE.replace(from, to), vec![TrialNo::BASELINE], serde_json::Value::Null)
+    }
+
+    fn made(&mut self, text: String, parents: Vec<TrialNo>, detail: serde_json::Value) -> TrialNo {
+        let operator = Operator::Improve;
+        let ask = Ask { operator, parents: parents.clone(), surface: None };
+        let trial = self.brief(ask).trial;
+        let proposal = Proposal {
+            operator,
+            parents,
+            surface: None,
+            hypothesis: Hypothesis { text: String::new(), prediction: None },
+            edits: BTreeMap::from([("train.py".to_owned(), Some(text))]),
+            detail,
+        };
+        self.enter(trial, &proposal);
+        trial
     }
 
     pub(super) fn enter(&mut self, trial: TrialNo, proposal: &Proposal) {
@@ -272,11 +336,12 @@ impl Sim {
                 None => files.remove(path),
             };
         }
+        self.truths.insert(trial, self.world.truth(&files));
         self.trees.insert(trial, files);
         let mut tree = [0; 20];
         tree[..4].copy_from_slice(&trial.0.to_le_bytes());
         let edit = Edit {
-            proposer: "tuner".to_owned(),
+            proposer: if proposal.detail.is_null() { "hand" } else { "tuner" }.to_owned(),
             operator: proposal.operator,
             parents: proposal.parents.clone(),
             surface: None,
@@ -289,6 +354,10 @@ impl Sim {
         self.add(Event::Proposed { trial, edit });
     }
 
+    fn truth(&self, trial: TrialNo) -> (f64, f64) {
+        self.truths[&trial]
+    }
+
     /// Share of the possible gain that the champion truly has.
     fn share(&self) -> f64 {
         let (baseline, _) = self.truth(TrialNo::BASELINE);
@@ -297,23 +366,17 @@ impl Sim {
     }
 }
 
+/// The value of a number in a recipe's text.
+pub(super) fn value_of(text: &str, name: &str) -> f64 {
+    let knobs = find("train.py", text).knobs;
+    knobs.iter().find(|knob| knob.name == name).unwrap().value.number().unwrap()
+}
+
 pub(super) fn tuner_search(world: World, seed: u64, trials: u32) -> f64 {
     let mut sim = Sim::new(world, seed, trials);
     let tuner = Tuner::default();
     for _ in 0..trials {
-        let before = sim.share();
-        let proposal = sim.trial(&|brief| tuner.propose(brief));
-        if std::env::var_os("SIM_FAM").is_some()
-            && let Some(proposal) = &proposal
-        {
-            let q = sim.study.trials().len() / 15;
-            println!("FAM {} {q} {:.4}", proposal.detail["move"], sim.share() - before);
-        }
-        if std::env::var_os("SIM_SHOW").is_some()
-            && let Some(proposal) = proposal
-        {
-            println!("{} {:.3} {}", sim.study.trials().len() - 1, sim.share(), proposal.hypothesis.text);
-        }
+        sim.trial(&|brief| tuner.propose(brief));
     }
     sim.share()
 }
@@ -338,8 +401,11 @@ pub(super) fn random_search(world: World, seed: u64, trials: u32) -> f64 {
                         let words = ["linear", "cosine", "constant"];
                         Some(Value::Text(words[rng.random_range(0..3)].to_owned()))
                     }
-                    number => Axis::of(&base[i].name, &base[i].value)
-                        .and_then(|axis| axis.step(number.number()?, rng.random_range(-1.5..1.5))),
+                    number @ (Value::Int(_) | Value::Float(_)) => {
+                        Axis::of(&base[i].name, &base[i].value).and_then(|axis| {
+                            axis.step(number.number()?, rng.random_range(-1.5..1.5))
+                        })
+                    }
                 };
                 if let Some(value) = value {
                     text.replace_range(knob.span.clone(), &knob.render(&value));

@@ -1,0 +1,61 @@
+//! The one place that reads the process's surroundings: environment variables, the clock, the host's name.
+
+use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
+
+use empiric_ledger::Clock;
+use jiff::Timestamp;
+
+/// Every environment variable that Empiric reads: name and meaning. The reference is generated from it.
+pub(crate) const VARIABLES: [(&str, &str); 6] = [
+    ("EMPIRIC_CACHE", "directory for environments and prepared data [default: $XDG_CACHE_HOME/empiric]"),
+    ("XDG_CACHE_HOME", "base of the default cache directory [default: $HOME/.cache]"),
+    ("HOME", "the home directory"),
+    ("PATH", "where programs such as python, uv and git are looked up"),
+    ("USER", "whose name goes with notes and requests"),
+    ("NO_COLOR", "when set, nothing is coloured"),
+];
+
+#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+fn read(name: &str) -> Option<OsString> {
+    debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name), "{name} is not in the registry");
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// What the tasks crate needs to know of this machine.
+pub(crate) fn host() -> empiric_tasks::Host {
+    let home = || read("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    let base = || read("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
+    empiric_tasks::Host {
+        cache: read("EMPIRIC_CACHE").map_or_else(|| base().join("empiric"), PathBuf::from),
+        path: read("PATH").unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin")),
+    }
+}
+
+/// Who asks.
+pub(crate) fn user() -> String {
+    read("USER").map_or_else(|| "user".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Whether colour is wanted.
+pub(crate) fn colour() -> bool {
+    read("NO_COLOR").is_none()
+}
+
+/// The time.
+pub(crate) fn clock() -> Clock {
+    Arc::new(Timestamp::now)
+}
+
+/// This machine's name.
+pub(crate) fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// GPUs of this machine, by the number of their device file.
+pub(crate) fn gpus() -> Vec<u32> {
+    let entries = fs_err::read_dir("/dev").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let mut gpus: Vec<u32> =
+        entries.iter().filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok()).collect();
+    gpus.sort_unstable();
+    gpus
+}

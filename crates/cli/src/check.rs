@@ -1,0 +1,201 @@
+//! `empiric check`: the baseline's noise, and edits whose outcome is known, through the real path, before a night is
+//! spent on the task.
+
+use std::collections::BTreeMap;
+
+use empiric_core::{
+    Budget, Outcome, Study, Trial, TrialNo,
+    study::{Rules, Settings},
+    task::Task,
+};
+use empiric_engine::{Ended, Layout};
+use empiric_ledger::{Inbox, Reader, Request, RequestId, Submission};
+use empiric_lineage::Rules as TreeRules;
+use serde::Serialize;
+
+use crate::{
+    ambient,
+    args::Check,
+    exit::{Failure, Kind},
+    live::Live,
+    out,
+    run::{self, Place},
+    setup, words,
+};
+
+/// An edit whose outcome is known.
+struct Canary {
+    name: &'static str,
+    expected: &'static str,
+    file: String,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    expected: &'static str,
+    seen: String,
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct Estimate {
+    replicate_wall_s: f64,
+    replicate_cpu_s: f64,
+    slots: usize,
+    trials_per_hour: f64,
+}
+
+pub(crate) fn check(args: &Check) -> Result<(), Failure> {
+    let ready = setup::ready(&args.task)?;
+    let (level, capabilities) = setup::level(args.machine.sandbox)?;
+    let slots = args.machine.slots.map_or(1, usize::from);
+    let dir = tempfile::Builder::new().prefix("empiric-check-").tempdir()?;
+    let layout = Layout::new(dir.path());
+    let task = std::sync::Arc::clone(&ready.installation.task);
+    let canaries = canaries(&task, &ready.loaded.recipe_dir)?;
+    let inbox = Inbox::of(layout.root());
+    let mut requests = Vec::new();
+    for canary in &canaries {
+        let submission = Submission {
+            files: BTreeMap::from([(canary.file.clone(), Some(canary.text.clone()))]),
+            parents: vec![TrialNo::BASELINE],
+            hypothesis: format!("canary: {}", canary.name),
+            prediction: None,
+        };
+        requests.push(inbox.post("check", Request::Submit { submission }, (ambient::clock())())?);
+    }
+    let settings = Settings {
+        seed: 0,
+        budget: Budget::default(),
+        arms: vec!["check".to_owned()],
+        policy: "greedy".to_owned(),
+        rules: Rules::default(),
+    };
+    let place = Place { slots, level, cgroup: capabilities.cgroup };
+    let options = run::options(ready, layout.clone(), settings, place, false)?;
+    if !args.json {
+        out::talk(&format!("measuring the baseline of {} and {} canaries", task.name, canaries.len()));
+    }
+    let ended = run::session(options, if args.json { Live::quiet() } else { Live::new(false) })?;
+    let reader = Reader::open(layout.root())?;
+    let study = reader.study()?;
+    match ended {
+        Ended::Finished(_) => {}
+        Ended::Stopped(why) => return Err(Failure::say(Kind::Interrupted, format!("stopped: {why}"))),
+        Ended::Broken(why) => return Err(Failure::say(Kind::Broken, why)),
+    }
+    let rows = canaries.iter().zip(requests).map(|(canary, id)| row(&reader, canary, id));
+    let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
+    tell(args, &study, &task, slots, &rows)
+}
+
+/// What became of one canary.
+fn row(reader: &Reader, canary: &Canary, id: RequestId) -> Result<Row, Failure> {
+    let no = reader.answer(id)?.and_then(|answer| answer.trial);
+    let trial = match no {
+        Some(no) => reader.trial(no)?,
+        None => None,
+    };
+    let seen = trial.as_ref().map_or_else(|| "no answer".to_owned(), words::outcome);
+    let ok = trial.as_ref().is_some_and(|trial| as_expected(canary, trial));
+    Ok(Row { name: canary.name, expected: canary.expected, seen, ok })
+}
+
+fn as_expected(canary: &Canary, trial: &Trial) -> bool {
+    match (&trial.outcome, canary.name) {
+        (Some(Outcome::Valid { verdict, .. }), "comment") => *verdict != empiric_core::Verdict::Keep,
+        (Some(Outcome::Failed(failure)), "broken") => {
+            matches!(failure.blame, empiric_core::Blame::Edit | empiric_core::Blame::Recipe)
+        }
+        (Some(Outcome::Failed(failure)), "empty" | "protected") => failure.cause.name() == canary.expected.replace(' ', "_"),
+        _ => false,
+    }
+}
+
+/// The canaries that this recipe allows.
+fn canaries(task: &Task, recipe: &std::path::Path) -> Result<Vec<Canary>, Failure> {
+    let rules = TreeRules::new(task)?;
+    let mut files = Vec::new();
+    let mut pending = vec![recipe.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for entry in fs_err::read_dir(&dir)? {
+            let path = entry?.path();
+            let name = path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') {
+                pending.push(path);
+            } else if rules.editable(&name)
+                && let Ok(text) = fs_err::read_to_string(&path)
+            {
+                files.push((name, text));
+            }
+        }
+    }
+    files.sort();
+    let python = files.iter().position(|(name, _)| name.ends_with(".py"));
+    let (file, text) = files.get(python.unwrap_or(0)).cloned().ok_or_else(|| {
+        Failure::say(Kind::Input, "no file of the recipe matches [recipe] edit, so nothing can be tried")
+    })?;
+    let comment = if file.ends_with(".py") || file.ends_with(".sh") || file.ends_with(".toml") { "#" } else { "//" };
+    let canary = |name, expected, text: String| Canary { name, expected, file: file.clone(), text };
+    Ok(vec![
+        canary("comment", "not kept", format!("{text}\n{comment} nothing changes\n")),
+        canary("broken", "syntax or exception", format!("{text}\n)]}} this is no program (\n")),
+        canary("empty", "empty edit", text),
+        Canary {
+            name: "protected",
+            expected: "protected path",
+            file: "empiric-canary.forbidden".to_owned(),
+            text: "not editable\n".to_owned(),
+        },
+    ])
+}
+
+fn tell(args: &Check, study: &Study, task: &Task, slots: usize, rows: &[Row]) -> Result<(), Failure> {
+    let summary = empiric_decide::summary(study);
+    let noise_sd = summary.noise_sd.unwrap_or(0.0);
+    let smallest_effect = empiric_decide::smallest_effect(noise_sd, &study.settings().rules);
+    let baseline = study.trial(TrialNo::BASELINE);
+    let costs: Vec<_> = baseline
+        .into_iter()
+        .flat_map(|trial| &trial.replicates)
+        .filter_map(|replicate| replicate.result.as_ref().map(|result| result.cost))
+        .collect();
+    let n = costs.len().max(1) as f64;
+    let wall = costs.iter().map(|cost| cost.wall_s).sum::<f64>() / n;
+    let estimate = Estimate {
+        replicate_wall_s: wall,
+        replicate_cpu_s: costs.iter().map(|cost| cost.cpu_s).sum::<f64>() / n,
+        slots,
+        trials_per_hour: if wall > 0.0 { 3600.0 * slots as f64 / wall } else { 0.0 },
+    };
+    let ok = rows.iter().all(|row| row.ok);
+    if args.json {
+        out::json(&serde_json::json!({
+            "ok": ok, "noise_sd": noise_sd, "smallest_effect": smallest_effect, "canaries": rows, "estimate": estimate,
+        }))?;
+    } else {
+        for row in rows {
+            let mark = if row.ok { "ok  " } else { "FAIL" };
+            out::line(&format!("{mark}  {:<10} expected {:<20} seen {}", row.name, row.expected, row.seen))?;
+        }
+        let metric = &task.metric.name;
+        if let Some(estimate) = &summary.baseline {
+            out::line(&format!("baseline         {metric} {} (n={})", words::number(estimate.mean), estimate.n))?;
+            let share = words::percent(smallest_effect, estimate.mean);
+            out::line(&format!("noise sd         {}", words::number(noise_sd)))?;
+            out::line(&format!("smallest effect  {} ({share}) is found with 80 % power", words::number(smallest_effect)))?;
+        }
+        out::line(&format!(
+            "cost             {} a replicate, about {:.0} trials an hour on {slots} slots",
+            words::seconds(estimate.replicate_wall_s),
+            estimate.trials_per_hour
+        ))?;
+    }
+    if ok {
+        return Ok(());
+    }
+    let failed: Vec<_> = rows.iter().filter(|row| !row.ok).map(|row| row.name).collect();
+    Err(Failure::say(Kind::Broken, format!("canaries not as expected: {}", failed.join(", "))))
+}

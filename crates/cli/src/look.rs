@@ -1,0 +1,325 @@
+//! The verbs that read a study: status, trials, show, diff, lineage, report, verify, export.
+
+use std::path::Path;
+
+use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict};
+use empiric_engine::{Asked, Layout};
+use empiric_ledger::{Blobs, Query, Reader};
+use empiric_lineage::{Export as Branch, Step, Store};
+use empiric_report::{Status, TrialRow};
+use serde_json::json;
+
+use crate::{
+    ambient,
+    args::{Diff, Export, Report, Show, Study as StudyArgs, Trials},
+    exit::{Failure, Kind},
+    out,
+    run::shown,
+    words,
+};
+
+/// Trials read at one time.
+const PAGE: u32 = 500;
+
+/// The study in `dir`, or an error that says what to name instead.
+pub(crate) fn layout(dir: &Path) -> Result<Layout, Failure> {
+    let layout = Layout::new(std::path::absolute(dir)?);
+    if layout.exists() {
+        return Ok(layout);
+    }
+    let what = format!("there is no study in `{}`", dir.display());
+    Err(Failure::say(Kind::Input, what).hint("name the directory that `empiric run --study` was given"))
+}
+
+pub(crate) fn status(args: &StudyArgs) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let study = Reader::open(layout.root())?.study()?;
+    let status = Status::of(&study);
+    if args.json {
+        return Ok(out::json(&status)?);
+    }
+    Ok(out::raw(&words::summary(&status, &study, &shown(&layout)))?)
+}
+
+pub(crate) fn trials(args: &Trials) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let reader = Reader::open(layout.root())?;
+    let study = reader.study()?;
+    let (verdict, cause) = match args.outcome.as_deref() {
+        None => (None, None),
+        Some("baseline") => (Some(Verdict::Baseline), None),
+        Some("keep") => (Some(Verdict::Keep), None),
+        Some("discard") => (Some(Verdict::Discard), None),
+        Some("inconclusive") => (Some(Verdict::Inconclusive), None),
+        Some(cause) => (None, Some(cause.to_owned())),
+    };
+    if !args.json {
+        let metric = &study.task().metric;
+        let head = format!("{:<5} {:<8} {:<16} {:>10} {:>10}  hypothesis", "trial", "operator", "outcome", metric.name, "gain");
+        out::line(&head)?;
+    }
+    let width = if out::prints_to_terminal() { 160 } else { 400 };
+    let mut after = None;
+    loop {
+        let query = Query { after, limit: PAGE, verdict, cause: cause.clone(), ..Query::default() };
+        let page = reader.trials(&query)?;
+        for trial in &page.items {
+            if args.json {
+                out::json(&TrialRow::from(trial))?;
+            } else {
+                out::line(&words::trial_line(&study, trial, width))?;
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The trial that a word names: `t17`, `17`, `champion`, `baseline`.
+pub(crate) fn trial_no(study: &Study, word: &str) -> Result<TrialNo, Failure> {
+    let no = match word {
+        "champion" => study.champion(),
+        "baseline" => TrialNo::BASELINE,
+        word => word.parse().map_err(|error| Failure::new(Kind::Usage, error).hint("or say `champion`"))?,
+    };
+    match study.trial(no) {
+        Some(_) => Ok(no),
+        None => {
+            let last = study.trials().len().saturating_sub(1);
+            Err(Failure::say(Kind::Input, format!("there is no trial {no} in this study; the last is t{last}")))
+        }
+    }
+}
+
+fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
+    let no = trial_no(study, word)?;
+    study.trial(no).map(AsRef::as_ref).ok_or_else(|| Failure::say(Kind::Input, format!("there is no trial {no}")))
+}
+
+pub(crate) fn show(args: &Show) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let study = Reader::open(layout.root())?.study()?;
+    let trial = trial(&study, &args.trial)?;
+    let blobs = Blobs::of(layout.root());
+    let log = |id: &str| -> Option<String> {
+        let bytes = blobs.get(id.parse::<BlobId>().ok()?).ok()?;
+        Some(empiric_evaluate::contract::harmless(&String::from_utf8_lossy(&bytes), usize::MAX))
+    };
+    if args.json {
+        let mut row = serde_json::to_value(TrialRow::from(trial))?;
+        if let Some(object) = row.as_object_mut() {
+            object.insert("files".to_owned(), json!(trial.edit.as_ref().map(|edit| &edit.files)));
+            let mut replicates = serde_json::to_value(&trial.replicates)?;
+            if args.logs {
+                attach_logs(&mut replicates, &log);
+            }
+            object.insert("replicates".to_owned(), replicates);
+        }
+        return Ok(out::json(&row)?);
+    }
+    out::raw(&words::trial_page(&study, trial))?;
+    if args.logs {
+        for replicate in &trial.replicates {
+            for unit in replicate.result.iter().flat_map(|result| &result.units) {
+                if let Some(text) = unit.log.as_deref().and_then(&log) {
+                    out::line(&format!("\n--- {} under seed {}: {}", unit.name, replicate.seed.0, unit.ending))?;
+                    out::line(text.trim_end())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts each unit's output beside its id.
+fn attach_logs(replicates: &mut serde_json::Value, log: &impl Fn(&str) -> Option<String>) {
+    let units = replicates.as_array_mut().into_iter().flatten();
+    let units = units.filter_map(|replicate| replicate.pointer_mut("/result/units")?.as_array_mut()).flatten();
+    for unit in units {
+        let text = unit.get("log").and_then(|id| id.as_str()).and_then(log);
+        if let (Some(object), Some(text)) = (unit.as_object_mut(), text) {
+            object.insert("output".to_owned(), text.into());
+        }
+    }
+}
+
+pub(crate) fn diff(args: &Diff) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let study = Reader::open(layout.root())?.study()?;
+    let named = trial(&study, &args.a)?;
+    let (old, new) = match &args.b {
+        Some(b) => (named, trial(&study, b)?),
+        None => {
+            let parent = named.parents().first().copied().unwrap_or(TrialNo::BASELINE);
+            (trial(&study, &parent.to_string())?, named)
+        }
+    };
+    let text = unified(&layout, old, new)?;
+    if args.json {
+        return Ok(out::json(&json!({"a": old.no, "b": new.no, "diff": text}))?);
+    }
+    Ok(out::raw(&text)?)
+}
+
+fn unified(layout: &Layout, old: &Trial, new: &Trial) -> Result<String, Failure> {
+    let tree = |trial: &Trial| {
+        let tree = trial.edit.as_ref().map(|edit| edit.tree);
+        tree.ok_or_else(|| Failure::say(Kind::Input, format!("{} has no tree: its edit was never made", trial.no)))
+    };
+    let diff = Store::open(&layout.store())?.diff(tree(old)?, tree(new)?)?;
+    Ok(diff.unified().to_owned())
+}
+
+pub(crate) fn lineage(args: &StudyArgs) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let study = Reader::open(layout.root())?.study()?;
+    if args.json {
+        for trial in study.trials() {
+            let row = json!({
+                "trial": trial.no, "parents": trial.parents(), "outcome": words::outcome(trial),
+                "champion": trial.no == study.champion(),
+            });
+            out::json(&row)?;
+        }
+        return Ok(());
+    }
+    Ok(out::raw(&words::lineage(&study))?)
+}
+
+pub(crate) fn report(_: &Report) -> Result<(), Failure> { Ok(()) }
+
+pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let found = empiric_engine::verify(&layout)?;
+    if args.json {
+        out::json(&found)?;
+    } else {
+        let checked = &found.checked;
+        out::line(&format!(
+            "{} events, {} commits, {} blobs read back; {} asks and {} verdicts made again{}",
+            found.events,
+            checked.commits,
+            checked.blobs,
+            checked.asks,
+            checked.verdicts,
+            if checked.sealed { "; sealed" } else { "" }
+        ))?;
+        for fault in &found.faults {
+            let place = fault.event.map(|event| format!("event {event}: ")).unwrap_or_default();
+            out::line(&format!("fault: {place}{}", fault.what))?;
+        }
+        out::line(if found.ok { "ok" } else { "not ok" })?;
+    }
+    if found.ok {
+        return Ok(());
+    }
+    let first = found.faults.first();
+    let place = first.and_then(|fault| fault.event).map(|event| format!(", the first at event {event}"));
+    let n = found.faults.len();
+    Err(Failure::say(Kind::Faults, format!("{n} faults{}", place.unwrap_or_default())))
+}
+
+pub(crate) fn export(args: &Export) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let study = Reader::open(layout.root())?.study()?;
+    let chosen = trial(&study, &args.trial)?;
+    if chosen.no == TrialNo::BASELINE {
+        return Err(Failure::say(Kind::Input, "there is nothing to export: nothing has been shown to beat the baseline")
+            .hint("`--trial t17` exports a trial that was not kept"));
+    }
+    let baseline = trial(&study, "baseline")?;
+    match (&args.patch, &args.branch) {
+        (Some(path), _) => {
+            let text = unified(&layout, baseline, chosen)?;
+            if path.as_os_str() == "-" {
+                return Ok(out::raw(&text)?);
+            }
+            fs_err::write(path, &text)?;
+            if args.json {
+                return Ok(out::json(&json!({"trial": chosen.no, "patch": path, "bytes": text.len()}))?);
+            }
+            out::talk(&format!("{} as a patch against the recipe: {}", chosen.no, path.display()));
+            Ok(())
+        }
+        (None, Some(branch)) => export_branch(args, &layout, &study, baseline, chosen, branch),
+        (None, None) => Err(Failure::say(Kind::Usage, "name --patch or --branch")),
+    }
+}
+
+fn export_branch(
+    args: &Export,
+    layout: &Layout,
+    study: &Study,
+    baseline: &Trial,
+    chosen: &Trial,
+    branch: &str,
+) -> Result<(), Failure> {
+    let recipe = recipe_dir(layout, study)?;
+    let recipe = fs_err::canonicalize(&recipe)?;
+    let repository = recipe.ancestors().find(|dir| dir.join(".git").exists()).ok_or_else(|| {
+        Failure::say(Kind::Input, format!("`{}` is in no git repository", recipe.display()))
+            .hint("--patch writes the same change as a file")
+    })?;
+    let prefix = recipe.strip_prefix(repository).unwrap_or(&recipe).to_string_lossy().into_owned();
+    let steps: Vec<Step> = chain(study, chosen)
+        .iter()
+        .filter_map(|trial| {
+            let edit = trial.edit.as_ref()?;
+            Some(Step { tree: edit.tree, message: message(study, trial) })
+        })
+        .collect();
+    let tree = baseline.edit.as_ref().map(|edit| edit.tree);
+    let commit = Store::open(&layout.store())?.export_branch(&Branch {
+        repository,
+        branch,
+        prefix: &prefix,
+        baseline: tree.ok_or_else(|| Failure::say(Kind::Study, "the baseline has no tree"))?,
+        steps: &steps,
+        force: args.force,
+        at: (ambient::clock())(),
+    })?;
+    if args.json {
+        return Ok(out::json(&json!({"trial": chosen.no, "branch": branch, "commit": commit}))?);
+    }
+    out::talk(&format!("{} is branch `{branch}` of {} ({commit})", chosen.no, repository.display()));
+    Ok(())
+}
+
+fn recipe_dir(layout: &Layout, study: &Study) -> Result<std::path::PathBuf, Failure> {
+    let asked = Asked::read(layout)?;
+    Ok(match asked.quick {
+        Some(_) => asked.task,
+        None => {
+            let root = if asked.task.is_file() { asked.task.parent().map(Path::to_owned) } else { None };
+            root.unwrap_or(asked.task).join(&study.task().recipe.root)
+        }
+    })
+}
+
+/// The kept trials that lead to `chosen`, oldest first, and `chosen` itself.
+fn chain<'a>(study: &'a Study, chosen: &'a Trial) -> Vec<&'a Trial> {
+    let mut chain = vec![chosen];
+    let mut at = chosen;
+    while let Some(parent) = at.parents().first().and_then(|no| study.trial(*no)) {
+        at = parent;
+        let kept = matches!(&at.outcome, Some(Outcome::Valid { verdict: Verdict::Keep, .. }));
+        if at.no != TrialNo::BASELINE && kept {
+            chain.push(at);
+        }
+    }
+    chain.reverse();
+    chain
+}
+
+fn message(study: &Study, trial: &Trial) -> String {
+    let hypothesis = trial.edit.as_ref().map(|edit| edit.hypothesis.text.clone()).unwrap_or_default();
+    let reason = match &trial.outcome {
+        Some(Outcome::Valid { reason, .. }) => reason.clone(),
+        Some(Outcome::Failed(failure)) => failure.to_string(),
+        None => "not decided".to_owned(),
+    };
+    let title = words::clip(hypothesis.lines().next().unwrap_or_default(), 70);
+    format!("{title}\n\n{hypothesis}\n\n{reason}\n\nEmpiric-Study: {}\nEmpiric-Trial: {}\n", study.id(), trial.no)
+}

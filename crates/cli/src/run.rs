@@ -1,0 +1,208 @@
+//! `empiric run`: a session of a study, shown as it goes, ending with what was found.
+
+use std::{path::PathBuf, sync::Arc};
+
+use empiric_agents::{Proposer, Tuner};
+use empiric_core::{
+    Budget,
+    study::{Rules, Settings},
+};
+use empiric_engine::{ASKED_SCHEMA, Asked, Control, Ended, Engine, Layout, Options};
+use empiric_ledger::Reader;
+use empiric_report::Status;
+use empiric_sandbox::{Cgroup, Level};
+use tokio::{signal::unix, sync::mpsc};
+
+use crate::{
+    ambient,
+    args::{Run, Sandbox},
+    exit::{Failure, Kind},
+    live::Live,
+    out,
+    setup::{self, Ready},
+    words,
+};
+
+/// Trials when no cap is given.
+const DEFAULT_TRIALS: u32 = 60;
+
+pub(crate) fn run(args: &Run) -> Result<(), Failure> {
+    let budget = budget(args)?;
+    let ready = setup::ready(&args.task)?;
+    let task = &ready.loaded.task;
+    let dir = args.study.clone().unwrap_or_else(|| PathBuf::from("studies").join(&task.name));
+    let layout = Layout::new(std::path::absolute(&dir)?);
+    let slots = args.machine.slots.map_or_else(default_slots, usize::from);
+    let settings = settings(args, budget, &layout)?;
+    let (level, capabilities) = setup::level(args.machine.sandbox)?;
+    if level == Level::None {
+        out::talk("warning: --sandbox none: recipe code runs unconfined; every report of this study will say so");
+    }
+    if task.provenance() == empiric_core::Provenance::Recipe {
+        out::talk("note: there is no [evaluator], so the metric is what the recipe prints; reports mark it self-reported");
+    }
+    let asked = Asked {
+        schema: ASKED_SCHEMA,
+        task: ready.loaded.root.clone(),
+        quick: ready.quick.clone(),
+        slots,
+        sandbox: word(args.machine.sandbox).to_owned(),
+    };
+    if !layout.asked().exists() {
+        asked.write(&layout)?;
+    }
+    let machine = Place { slots, level, cgroup: capabilities.cgroup };
+    let options = options(ready, layout.clone(), settings, machine, true)?;
+    let ended = session(options, Live::new(args.json))?;
+    conclude(&layout, &ended, args.json)
+}
+
+/// How a study is asked, from the words; what is fixed when a study opens is taken from the study.
+fn settings(args: &Run, budget: Option<Budget>, layout: &Layout) -> Result<Settings, Failure> {
+    if !(args.alpha > 0.0 && args.alpha < 0.5) {
+        return Err(Failure::say(Kind::Usage, format!("--alpha {} is not between 0 and 0.5", args.alpha)));
+    }
+    if layout.exists()
+        && let Ok(study) = Reader::open(layout.root())?.study()
+    {
+        return Ok(Settings { budget: budget.unwrap_or(*study.budget()), ..study.settings().clone() });
+    }
+    Ok(Settings {
+        seed: args.seed,
+        budget: budget.unwrap_or(Budget { trials: Some(DEFAULT_TRIALS), ..Budget::default() }),
+        arms: vec![args.arm.clone()],
+        policy: args.policy.clone(),
+        rules: Rules { alpha: args.alpha, ..Rules::default() },
+    })
+}
+
+/// Where replicates run.
+pub(crate) struct Place {
+    pub(crate) slots: usize,
+    pub(crate) level: Level,
+    pub(crate) cgroup: Cgroup,
+}
+
+/// Everything a session needs, on this machine.
+pub(crate) fn options(
+    ready: Ready,
+    layout: Layout,
+    settings: Settings,
+    place: Place,
+    search: bool,
+) -> Result<Options, Failure> {
+    let proposer: Arc<dyn Proposer> = Arc::new(Tuner::default());
+    Ok(Options {
+        layout,
+        recipe: ready.loaded.recipe_dir,
+        installation: ready.installation,
+        fixed: ready.fixed,
+        settings,
+        slots: place.slots,
+        gpus: ambient::gpus(),
+        exe: std::env::current_exe()?,
+        level: place.level,
+        cgroup: place.cgroup,
+        proposer,
+        clock: ambient::clock(),
+        host: ambient::machine(),
+        search,
+    })
+}
+
+/// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.
+pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async move {
+        let (observer, mut notices) = mpsc::unbounded_channel();
+        let (control, controls) = mpsc::unbounded_channel();
+        let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;
+        let mut terminations = unix::signal(unix::SignalKind::terminate())?;
+        let engine = Engine::open(options, observer).await?;
+        let mut engine = std::pin::pin!(engine.run(controls));
+        let mut asked_to_stop = false;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                Some(notice) = notices.recv() => live.show(&notice)?,
+                ended = &mut engine => break ended,
+                _ = interrupts.recv() => {
+                    let word = if asked_to_stop { Control::Kill } else { Control::Stop };
+                    if !asked_to_stop {
+                        out::talk("stopping: what runs is finished and recorded; interrupt again to end it now");
+                    }
+                    asked_to_stop = true;
+                    control.send(word).ok();
+                }
+                _ = terminations.recv() => {
+                    control.send(Control::Kill).ok();
+                }
+            }
+        };
+        while let Ok(notice) = notices.try_recv() {
+            live.show(&notice)?;
+        }
+        live.end();
+        Ok(ended?)
+    })
+}
+
+/// Says what was found, and how the session ended.
+fn conclude(layout: &Layout, ended: &Ended, json: bool) -> Result<(), Failure> {
+    let study = Reader::open(layout.root())?.study()?;
+    let status = Status::of(&study);
+    if json {
+        let mut summary = serde_json::to_value(&status)?;
+        if let Some(object) = summary.as_object_mut() {
+            object.insert("event".to_owned(), "study_summary".into());
+        }
+        out::json(&summary)?;
+    } else {
+        out::raw(&words::summary(&status, &study, &shown(layout)))?;
+    }
+    match ended {
+        Ended::Finished(_) => Ok(()),
+        Ended::Stopped(why) => {
+            Err(Failure::say(Kind::Interrupted, format!("stopped: {why}")).hint("the same command goes on"))
+        }
+        Ended::Broken(why) => Err(Failure::say(Kind::Broken, why.clone())
+            .hint("mend the recipe or the evaluator; if the evaluator or the task changes, name a new study")),
+    }
+}
+
+/// The study's directory as short as it can be said.
+pub(crate) fn shown(layout: &Layout) -> String {
+    let here = std::env::current_dir().ok();
+    let relative = here.and_then(|here| layout.root().strip_prefix(here).ok().map(PathBuf::from));
+    relative.unwrap_or_else(|| layout.root().to_owned()).display().to_string()
+}
+
+fn default_slots() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
+fn word(sandbox: Sandbox) -> &'static str {
+    match sandbox {
+        Sandbox::Auto => "auto",
+        Sandbox::Bwrap => "bwrap",
+        Sandbox::Landlock => "landlock",
+        Sandbox::None => "none",
+    }
+}
+
+/// The caps: `--trials`, and the parts of `--budget`; none when neither is given.
+fn budget(args: &Run) -> Result<Option<Budget>, Failure> {
+    let mut budget = Budget { trials: args.trials, ..Budget::default() };
+    for part in args.budget.iter().flat_map(|text| text.split(',')).map(str::trim) {
+        let (number, cap) = match part {
+            _ if part.contains("gpu") => (part.replacen("gpu", "", 1), &mut budget.gpu_s),
+            _ if part.contains("cpu") => (part.replacen("cpu", "", 1), &mut budget.cpu_s),
+            _ => (part.to_owned(), &mut budget.wall_s),
+        };
+        *cap = Some(empiric_tasks::units::duration(&number).map_err(|_| {
+            Failure::say(Kind::Usage, format!("`{part}` in --budget is no cap"))
+                .hint("wall time is 2h, 90m or 45s; CPU time 10cpuh or 600cpus; GPU time 4gpuh; separated by commas")
+        })?);
+    }
+    Ok((budget != Budget::default()).then_some(budget))
+}

@@ -1,0 +1,169 @@
+//! From words to a task that is ready on this machine: read, environment built, data made, sandbox probed.
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+};
+
+use empiric_core::study::Fixed;
+use empiric_engine::{Asked, Layout, QuickAsked};
+use empiric_evaluate::{DataEntry, Installation};
+use empiric_sandbox::{Capabilities, Level, probe};
+use empiric_tasks::{Diagnostic, Environments, Host, Loaded, Quick, Step};
+use indicatif::ProgressBar;
+
+use crate::{
+    ambient,
+    args::{Sandbox, TaskArgs},
+    diagnostics,
+    exit::{Failure, Kind},
+    out,
+};
+
+/// A task that can be run here.
+pub(crate) struct Ready {
+    pub(crate) loaded: Loaded,
+    pub(crate) installation: Installation,
+    pub(crate) fixed: Fixed,
+    pub(crate) quick: Option<QuickAsked>,
+}
+
+/// Reads the task that the command line names.
+fn load(args: &TaskArgs, host: &Host) -> Result<(Loaded, Option<QuickAsked>), Failure> {
+    if let (Some(eval), Some(metric)) = (&args.eval, &args.metric) {
+        let quick = QuickAsked {
+            edit: args.edit.clone(),
+            eval: eval.clone(),
+            metric: metric.clone(),
+            pattern: args.metric_pattern.clone(),
+        };
+        return Ok((load_quick(&args.task, &quick, host)?, Some(quick)));
+    }
+    let shown = args.task.display();
+    if !args.task.exists() {
+        let what = format!("there is no `{shown}`");
+        return Err(Failure::say(Kind::Input, what).hint("name a directory that holds a task.toml"));
+    }
+    if args.task.is_dir() && !args.task.join(empiric_tasks::FILE).exists() {
+        return Err(Failure::say(Kind::Input, format!("there is no task.toml in `{shown}`")).hint(format!(
+            "`empiric init {shown}` writes a starter; --edit, --eval and --metric run without one"
+        )));
+    }
+    Ok((empiric_tasks::load(&args.task, host).map_err(refuse)?, None))
+}
+
+fn load_quick(dir: &Path, quick: &QuickAsked, host: &Host) -> Result<Loaded, Failure> {
+    let words = Quick {
+        dir: dir.to_owned(),
+        edit: quick.edit.clone(),
+        eval: quick.eval.clone(),
+        metric: quick.metric.clone(),
+        pattern: quick.pattern.clone(),
+        name: None,
+        limits: empiric_core::task::Limits::default(),
+    };
+    empiric_tasks::quick(&words, host).map_err(refuse)
+}
+
+fn refuse(problems: Vec<Diagnostic>) -> Failure {
+    let what = problems.iter().map(diagnostics::one_line).collect::<Vec<_>>().join("; ");
+    let mut failure = Failure::say(Kind::Input, what);
+    failure.rendered = Some(diagnostics::render(&problems));
+    failure
+}
+
+/// Makes the task ready: builds its environment and its data where that has not been done.
+pub(crate) fn ready(args: &TaskArgs) -> Result<Ready, Failure> {
+    let host = ambient::host();
+    let (loaded, quick) = load(args, &host)?;
+    install(loaded, quick, &host)
+}
+
+/// Makes the task of an existing study ready again.
+pub(crate) fn ready_again(layout: &Layout) -> Result<(Ready, Asked), Failure> {
+    let host = ambient::host();
+    let asked = Asked::read(layout)?;
+    let loaded = match &asked.quick {
+        Some(quick) => load_quick(&asked.task, quick, &host)?,
+        None => empiric_tasks::load(&asked.task, &host).map_err(refuse)?,
+    };
+    Ok((install(loaded, asked.quick.clone(), &host)?, asked))
+}
+
+/// An interrupt ends the programs of the task's author that run here, and with them the command.
+fn install(loaded: Loaded, quick: Option<QuickAsked>, host: &Host) -> Result<Ready, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let listening = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    let ready = build(loaded, quick, host, &interrupted);
+    signal_hook::low_level::unregister(listening);
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(Failure::say(Kind::Interrupted, "interrupted before the study began"));
+    }
+    ready
+}
+
+fn build(
+    loaded: Loaded,
+    quick: Option<QuickAsked>,
+    host: &Host,
+    interrupted: &AtomicBool,
+) -> Result<Ready, Failure> {
+    let bar = out::talks_to_terminal().then(ProgressBar::new_spinner);
+    let mut progress = |step: Step<'_>| {
+        match (step, &bar) {
+            (Step::Began(what), Some(bar)) => bar.set_message(what.to_owned()),
+            (Step::Began(what), None) => out::talk(what),
+            (Step::Waiting, Some(bar)) => bar.tick(),
+            (Step::Waiting, None) => {}
+        }
+        if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let unusable = |error: empiric_tasks::Error| Failure::new(Kind::Input, error);
+    let environment = Environments::new(host).ensure(&loaded, &mut progress).map_err(unusable)?;
+    let data = empiric_tasks::prepare(&loaded, &environment, host, &mut progress).map_err(unusable)?;
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    let data_dir = data.entries.first().and_then(|entry| entry.path.parent());
+    let fixed = Fixed { evaluator: loaded.source_digest, data: data.digest, environment: environment.digest };
+    let installation = Installation {
+        task: Arc::new(loaded.task.clone()),
+        root: loaded.root.clone(),
+        path: environment.bin.iter().cloned().collect(),
+        read: environment.read_paths,
+        vars: environment.vars,
+        data_dir: data_dir.map_or_else(|| loaded.root.clone(), Path::to_owned),
+        data: data
+            .entries
+            .into_iter()
+            .map(|entry| DataEntry { name: entry.name, path: entry.path, visible: entry.visible })
+            .collect(),
+    };
+    Ok(Ready { loaded, installation, fixed, quick })
+}
+
+/// The sandbox level that is asked for, if this machine offers it.
+pub(crate) fn level(asked: Sandbox) -> Result<(Level, Capabilities), Failure> {
+    let found = probe();
+    let lacks = |level: &str, why: &str| {
+        Failure::say(Kind::Sandbox, format!("the sandbox level `{level}` is not to be had here: {why}"))
+            .hint("`empiric doctor` says what this machine offers")
+    };
+    let level = match asked {
+        Sandbox::None => Level::None,
+        Sandbox::Auto => found.best().ok_or_else(|| {
+            let why = found.bwrap.as_ref().err().cloned().unwrap_or_default();
+            lacks("auto", &why).hint("--sandbox none runs without any, and says so in every report")
+        })?,
+        Sandbox::Bwrap => match &found.bwrap {
+            Ok(()) => Level::Bwrap,
+            Err(why) => return Err(lacks("bwrap", why)),
+        },
+        Sandbox::Landlock => match &found.landlock {
+            Ok(_) => Level::Landlock,
+            Err(why) => return Err(lacks("landlock", why)),
+        },
+    };
+    Ok((level, found))
+}
