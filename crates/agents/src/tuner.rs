@@ -42,6 +42,11 @@ mod tests;
 
 /// Moves considered before giving up.
 const ATTEMPTS: usize = 32;
+/// Generations of failures walked up.
+const ANCESTORS: usize = 16;
+/// Steps along every axis within which two points are hard to tell apart, and how many such trials are enough.
+const BESIDE: f64 = 0.15;
+const CROWD: usize = 1;
 /// Trials assumed when the study's budget is not counted in trials.
 const USUAL_BUDGET: u32 = 60;
 
@@ -294,11 +299,10 @@ impl<'a> Desk<'a> {
         let Some(trial) = self.study().trial(failed).cloned() else {
             return self.improve(champion);
         };
-        let (Some(Outcome::Failed(failure)), Some(before)) =
-            (&trial.outcome, trial.parents().first().copied())
-        else {
+        let Some(Outcome::Failed(failure)) = &trial.outcome else {
             return self.improve(failed);
         };
+        let before = last_valid(self.study(), failed);
         let stand = self.stand(failed)?;
         let home = self.stand(before)?.point;
         let frame = stand.frame();
@@ -307,7 +311,7 @@ impl<'a> Desk<'a> {
         let aimed = gate.and_then(|gate| {
             let short = self.history.of(failed)?.margins.get(gate).copied()??;
             let room = self.history.of(before)?.margins.get(gate).copied()??;
-            (short < 0.0 && room > 0.0).then(|| -short / (room - short))
+            (short < 0.0 && room >= 0.0).then(|| -short / (room - short))
         });
         let operator = self.brief.ask.operator;
         let earlier = self.history.observations.iter().filter(|seen| seen.parent == failed).count();
@@ -334,7 +338,8 @@ impl<'a> Desk<'a> {
             let motive = format!(
                 "{failed} failed with {failure}, and these are believed to buy room at the least cost"
             );
-            let at = usize::from(earlier == 0);
+            // With hardly any room at home, going back gives up everything else as well.
+            let at = usize::from(earlier == 0 && part < 0.8);
             ways.insert(at, (Move { set, cut: None }, motive));
         }
         for (made, motive) in ways {
@@ -417,6 +422,21 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Whether measured or running trials already stand next to this point, too close to tell apart.
+    fn crowded(&self, stand: &Stand, point: &Point) -> bool {
+        let beside = |other: &Point| {
+            other.traits == point.traits
+                && point.differing(other).all(|id| {
+                    let at = |point: &Point| {
+                        let value = point.knobs.get(id).or_else(|| stand.defaults.get(id))?;
+                        Some(stand.axes.get(id)?.position(value.number()?))
+                    };
+                    at(point).zip(at(other)).is_some_and(|(a, b)| (a - b).abs() < BESIDE)
+                })
+        };
+        self.history.points().filter(|other| beside(other)).count() >= CROWD
+    }
+
     /// The proposal of a plan; none when it changes nothing, was tried already, or would not parse.
     fn propose(&self, stand: &Stand, model: &Model<'_>, plan: Plan) -> Option<Proposal> {
         let mut point = stand.point.clone();
@@ -428,7 +448,7 @@ impl<'a> Desk<'a> {
             }
         }
         point.traits.extend(plan.made.cut.iter().map(|cut| cut.id.clone()));
-        if self.memo.tried(self.study(), &point) {
+        if self.memo.tried(self.study(), &point) || self.crowded(stand, &point) {
             return None;
         }
         let edited = stand.recipe.edit(&plan.made.set, plan.made.cut.as_ref());
@@ -482,6 +502,20 @@ fn exhausted(stand: &Stand) -> Failure {
         format!("every move found from {} has been tried", stand.trial)
     };
     Failure::new(Phase::Propose, Cause::NoProposal).excerpt(why)
+}
+
+/// The nearest ancestor that did not fail, looking a bounded way up.
+fn last_valid(study: &Study, failed: TrialNo) -> TrialNo {
+    let mut at = failed;
+    for _ in 0..ANCESTORS {
+        let Some(trial) = study.trial(at) else { break };
+        if matches!(trial.outcome, Some(Outcome::Valid { .. })) {
+            return at;
+        }
+        let Some(parent) = trial.parents().first() else { break };
+        at = *parent;
+    }
+    TrialNo::BASELINE
 }
 
 fn has_tree(study: &Study, no: TrialNo) -> bool {

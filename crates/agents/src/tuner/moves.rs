@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Steps tried along a numeric axis.
-const STEPS: [f64; 7] = [0.15, 0.3, 0.5, 0.8, 1.2, 1.7, 2.3];
+const STEPS: [f64; 6] = [0.15, 0.3, 0.5, 0.8, 1.2, 1.7];
 /// How far beyond what was measured a knob may go.
 const BEYOND: f64 = 1.3;
 /// Most knobs in a joint move.

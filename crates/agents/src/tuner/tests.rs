@@ -21,7 +21,7 @@ fn mean(values: &[f64]) -> f64 {
 /// champion under the same policy and verdicts.
 fn compare(world: World) -> (f64, f64) {
     let shares = |search: fn(World, u64, u32) -> f64| {
-        mean(&(0..20).map(|seed| search(world, seed, 60)).collect::<Vec<_>>())
+        mean(&(0..40).map(|seed| search(world, seed, 60)).collect::<Vec<_>>())
     };
     let (tuner, random) = (shares(tuner_search), shares(random_search));
     println!("{world:?}: share of the possible gain, tuner {tuner:.2} random {random:.2}");
