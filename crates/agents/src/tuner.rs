@@ -20,9 +20,8 @@ use std::{
 };
 
 use empiric_core::{
-    Cause, Failure, Operator, Outcome, Phase, Study, TrialNo, seed, task::ARTIFACT_BYTES,
+    Cause, Failure, Globs, Operator, Outcome, Phase, Study, TrialNo, seed, task::ARTIFACT_BYTES,
 };
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use rand_chacha::ChaCha8Rng;
 
 use self::{
@@ -44,9 +43,6 @@ mod tests;
 const ATTEMPTS: usize = 32;
 /// Generations of failures walked up.
 const ANCESTORS: usize = 16;
-/// Steps along every axis within which two points are hard to tell apart, and how many such trials are enough.
-const BESIDE: f64 = 0.15;
-const CROWD: usize = 1;
 /// Trials assumed when the study's budget is not counted in trials.
 const USUAL_BUDGET: u32 = 60;
 
@@ -59,6 +55,11 @@ pub struct Tuner {
 impl Proposer for Tuner {
     fn name(&self) -> &str {
         history::NAME
+    }
+
+    /// A proposal takes milliseconds, and is the better for knowing the trials before it.
+    fn ahead(&self, slots: usize) -> usize {
+        slots.div_ceil(4)
     }
 
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {
@@ -81,7 +82,7 @@ struct Desk<'a> {
     brief: &'a Brief,
     memo: &'a mut Memo,
     history: History,
-    editable: GlobSet,
+    editable: Globs,
     surface: Option<Surface>,
     baseline: Arc<Recipe>,
     rng: ChaCha8Rng,
@@ -114,7 +115,7 @@ struct Plan {
 impl<'a> Desk<'a> {
     fn new(brief: &'a Brief, memo: &'a mut Memo) -> Result<Self, Failure> {
         let task = brief.study.task();
-        let editable = globs(task.recipe.edit.iter().map(String::as_str))?;
+        let editable = globs(&task.recipe.edit)?;
         let surface = match &brief.ask.surface {
             Some(name) => task
                 .surfaces
@@ -422,21 +423,6 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Whether measured or running trials already stand next to this point, too close to tell apart.
-    fn crowded(&self, stand: &Stand, point: &Point) -> bool {
-        let beside = |other: &Point| {
-            other.traits == point.traits
-                && point.differing(other).all(|id| {
-                    let at = |point: &Point| {
-                        let value = point.knobs.get(id).or_else(|| stand.defaults.get(id))?;
-                        Some(stand.axes.get(id)?.position(value.number()?))
-                    };
-                    at(point).zip(at(other)).is_some_and(|(a, b)| (a - b).abs() < BESIDE)
-                })
-        };
-        self.history.points().filter(|other| beside(other)).count() >= CROWD
-    }
-
     /// The proposal of a plan; none when it changes nothing, was tried already, or would not parse.
     fn propose(&self, stand: &Stand, model: &Model<'_>, plan: Plan) -> Option<Proposal> {
         let mut point = stand.point.clone();
@@ -448,7 +434,7 @@ impl<'a> Desk<'a> {
             }
         }
         point.traits.extend(plan.made.cut.iter().map(|cut| cut.id.clone()));
-        if self.memo.tried(self.study(), &point) || self.crowded(stand, &point) {
+        if self.memo.tried(self.study(), &point) {
             return None;
         }
         let edited = stand.recipe.edit(&plan.made.set, plan.made.cut.as_ref());
@@ -533,21 +519,15 @@ fn gate_missed(study: &Study, cause: &Cause) -> Option<usize> {
     study.task().gates.iter().position(|gate| gate.metric == *metric)
 }
 
-fn globs<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<GlobSet, Failure> {
-    let fail = |error: globset::Error| {
-        Failure::new(Phase::Propose, Cause::ProposerFailed)
-            .excerpt(format!("read a glob of the task: {error}"))
-    };
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern).map_err(fail)?);
-    }
-    set.build().map_err(fail)
+fn globs<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Result<Globs, Failure> {
+    Globs::new(patterns).map_err(|error| {
+        Failure::new(Phase::Propose, Cause::ProposerFailed).excerpt(error.to_string())
+    })
 }
 
 /// A surface of the task: whole files, and symbols of files.
 struct Surface {
-    files: GlobSet,
+    files: Globs,
     symbols: Vec<(String, String)>,
 }
 
@@ -563,7 +543,7 @@ impl Surface {
     }
 
     fn owns(&self, file: &str, id: &str) -> bool {
-        self.files.is_match(file)
+        self.files.matches(file)
             || self.symbols.iter().any(|(in_file, symbol)| {
                 file == in_file
                     && id

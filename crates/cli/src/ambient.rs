@@ -7,7 +7,10 @@ use jiff::Timestamp;
 
 /// Every environment variable that Empiric reads: name and meaning. The reference is generated from it.
 pub(crate) const VARIABLES: [(&str, &str); 6] = [
-    ("EMPIRIC_CACHE", "directory for environments and prepared data [default: $XDG_CACHE_HOME/empiric]"),
+    (
+        "EMPIRIC_CACHE",
+        "directory for environments and prepared data [default: $XDG_CACHE_HOME/empiric]",
+    ),
     ("XDG_CACHE_HOME", "base of the default cache directory [default: $HOME/.cache]"),
     ("HOME", "the home directory"),
     ("PATH", "where programs such as python, uv and git are looked up"),
@@ -17,7 +20,10 @@ pub(crate) const VARIABLES: [(&str, &str); 6] = [
 
 #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
 fn read(name: &str) -> Option<OsString> {
-    debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name), "{name} is not in the registry");
+    debug_assert!(
+        VARIABLES.iter().any(|(known, _)| *known == name),
+        "{name} is not in the registry"
+    );
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
@@ -53,9 +59,13 @@ pub(crate) fn machine() -> String {
 
 /// GPUs of this machine, by the number of their device file.
 pub(crate) fn gpus() -> Vec<u32> {
-    let entries = fs_err::read_dir("/dev").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let mut gpus: Vec<u32> =
-        entries.iter().filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok()).collect();
+    let entries = fs_err::read_dir("/dev")
+        .map(|entries| entries.flatten().collect::<Vec<_>>())
+        .unwrap_or_default();
+    let mut gpus: Vec<u32> = entries
+        .iter()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok())
+        .collect();
     gpus.sort_unstable();
     gpus
 }

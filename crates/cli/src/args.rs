@@ -227,7 +227,12 @@ pub(crate) struct Export {
     #[arg(long, value_name = "TRIAL", default_value = "champion")]
     pub(crate) trial: String,
     /// Write a patch to this file; `-` is standard output
-    #[arg(long, value_name = "FILE", required_unless_present = "branch", conflicts_with = "branch")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "branch",
+        conflicts_with = "branch"
+    )]
     pub(crate) patch: Option<PathBuf>,
     /// Make a branch of this name in the repository that holds the recipe
     #[arg(long, value_name = "NAME")]

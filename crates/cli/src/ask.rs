@@ -41,7 +41,10 @@ pub(crate) fn resume(args: &Study) -> Result<(), Failure> {
 pub(crate) fn stop(args: &Study) -> Result<(), Failure> {
     let layout = look::layout(&args.study)?;
     if !at_work(&layout) {
-        return Err(Failure::say(Kind::Study, "no process is at work on this study, so there is nothing to stop"));
+        return Err(Failure::say(
+            Kind::Study,
+            "no process is at work on this study, so there is nothing to stop",
+        ));
     }
     ask(&args.study, Request::Stop, args.json)
 }
@@ -94,19 +97,28 @@ pub(crate) fn submit(args: &Submit) -> Result<(), Failure> {
         },
         size: Some(delta.abs()),
     });
-    let submission =
-        Submission { files, parents: vec![parent], hypothesis: args.hypothesis.clone(), prediction };
+    let submission = Submission {
+        files,
+        parents: vec![parent],
+        hypothesis: args.hypothesis.clone(),
+        prediction,
+    };
     let id = post(&layout, &args.by, Request::Submit { submission })?;
     if !args.wait {
         if args.json {
             return Ok(out::json(&json!({"request": id.to_string(), "answered": false}))?);
         }
-        let when = if at_work(&layout) { "now" } else { "with the next session; --wait measures it at once" };
+        let when = if at_work(&layout) {
+            "now"
+        } else {
+            "with the next session; --wait measures it at once"
+        };
         out::talk(&format!("handed in; it is measured {when}"));
         return Ok(());
     }
     if study.state() == State::Paused {
-        return Err(Failure::say(Kind::Study, "the study is paused, so the trial waits").hint("`empiric resume` goes on"));
+        return Err(Failure::say(Kind::Study, "the study is paused, so the trial waits")
+            .hint("`empiric resume` goes on"));
     }
     if !at_work(&layout) {
         measure_here(&layout, &study)?;
@@ -128,7 +140,8 @@ fn edited(
 ) -> Result<BTreeMap<String, Option<String>>, Failure> {
     let store = Store::open(&layout.store())?;
     let base = study.trial(parent).and_then(|trial| trial.edit.as_ref()).map(|edit| edit.tree);
-    let base = base.ok_or_else(|| Failure::say(Kind::Input, format!("{parent} has no tree to start from")))?;
+    let base = base
+        .ok_or_else(|| Failure::say(Kind::Input, format!("{parent} has no tree to start from")))?;
     let tree = match (&args.patch, &args.dir) {
         (Some(path), _) => {
             let text = if path.as_os_str() == "-" {
@@ -139,24 +152,34 @@ fn edited(
                 fs_err::read_to_string(path).map_err(|error| Failure::new(Kind::Input, error))?
             };
             store.apply_patch(base, &text).map_err(|error| {
-                Failure::new(Kind::Input, error).hint(format!("the patch must fit the tree of {parent}; name another with --parent"))
+                Failure::new(Kind::Input, error).hint(format!(
+                    "the patch must fit the tree of {parent}; name another with --parent"
+                ))
             })?
         }
-        (None, Some(dir)) => store.import(dir, &Import::default()).map_err(|error| Failure::new(Kind::Input, error))?,
+        (None, Some(dir)) => store
+            .import(dir, &Import::default())
+            .map_err(|error| Failure::new(Kind::Input, error))?,
         (None, None) => return Err(Failure::say(Kind::Usage, "name --patch or --dir")),
     };
     let mut files = BTreeMap::new();
     for change in store.diff(base, tree)?.files {
         let text = match store.read(tree, &change.path)? {
             Some(bytes) => Some(String::from_utf8(bytes).map_err(|_| {
-                Failure::say(Kind::Input, format!("`{}` is not UTF-8 text; an edit is made of text", change.path))
+                Failure::say(
+                    Kind::Input,
+                    format!("`{}` is not UTF-8 text; an edit is made of text", change.path),
+                )
             })?),
             None => None,
         };
         files.insert(change.path, text);
     }
     if files.is_empty() {
-        return Err(Failure::say(Kind::Input, format!("the edit changes nothing against {parent}")));
+        return Err(Failure::say(
+            Kind::Input,
+            format!("the edit changes nothing against {parent}"),
+        ));
     }
     Ok(files)
 }
@@ -164,8 +187,9 @@ fn edited(
 /// Measures what was handed in, in this process, asking for no trials of its own.
 fn measure_here(layout: &Layout, study: &empiric_core::Study) -> Result<(), Failure> {
     let (ready, asked) = setup::ready_again(layout)?;
-    let sandbox = clap::ValueEnum::from_str(&asked.sandbox, true)
-        .map_err(|_| Failure::say(Kind::Study, format!("study.toml asks for sandbox `{}`", asked.sandbox)))?;
+    let sandbox = clap::ValueEnum::from_str(&asked.sandbox, true).map_err(|_| {
+        Failure::say(Kind::Study, format!("study.toml asks for sandbox `{}`", asked.sandbox))
+    })?;
     let (level, capabilities) = setup::level(sandbox)?;
     let place = Place { slots: asked.slots, level, cgroup: capabilities.cgroup };
     let settings = study.settings().clone();
@@ -181,7 +205,10 @@ fn outcome(layout: &Layout, id: RequestId) -> Result<empiric_core::Trial, Failur
         if let Some(answer) = reader.answer(id)? {
             let Some(no) = answer.trial else {
                 let why = answer.refusal.unwrap_or_else(|| "it became no trial".to_owned());
-                return Err(Failure::say(Kind::Study, format!("the submission was refused: {why}")));
+                return Err(Failure::say(
+                    Kind::Study,
+                    format!("the submission was refused: {why}"),
+                ));
             };
             if let Some(trial) = reader.trial(no)?.filter(|trial| trial.outcome.is_some()) {
                 return Ok(trial);
@@ -190,9 +217,12 @@ fn outcome(layout: &Layout, id: RequestId) -> Result<empiric_core::Trial, Failur
         if !at_work(layout) {
             // What ended between the look and now is there; otherwise nobody will measure it.
             let trial = reader.answer(id)?.and_then(|answer| answer.trial);
-            let ended = trial.and_then(|no| reader.trial(no).ok().flatten()).filter(|trial| trial.outcome.is_some());
+            let ended = trial
+                .and_then(|no| reader.trial(no).ok().flatten())
+                .filter(|trial| trial.outcome.is_some());
             return ended.ok_or_else(|| {
-                Failure::say(Kind::Interrupted, "the session that was to measure it has ended").hint("hand it in again, or run the study on")
+                Failure::say(Kind::Interrupted, "the session that was to measure it has ended")
+                    .hint("hand it in again, or run the study on")
             });
         }
         std::thread::sleep(POLL);

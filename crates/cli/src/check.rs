@@ -76,14 +76,20 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     let place = Place { slots, level, cgroup: capabilities.cgroup };
     let options = run::options(ready, layout.clone(), settings, place, false)?;
     if !args.json {
-        out::talk(&format!("measuring the baseline of {} and {} canaries", task.name, canaries.len()));
+        out::talk(&format!(
+            "measuring the baseline of {} and {} canaries",
+            task.name,
+            canaries.len()
+        ));
     }
     let ended = run::session(options, if args.json { Live::quiet() } else { Live::new(false) })?;
     let reader = Reader::open(layout.root())?;
     let study = reader.study()?;
     match ended {
         Ended::Finished(_) => {}
-        Ended::Stopped(why) => return Err(Failure::say(Kind::Interrupted, format!("stopped: {why}"))),
+        Ended::Stopped(why) => {
+            return Err(Failure::say(Kind::Interrupted, format!("stopped: {why}")));
+        }
         Ended::Broken(why) => return Err(Failure::say(Kind::Broken, why)),
     }
     let rows = canaries.iter().zip(requests).map(|(canary, id)| row(&reader, canary, id));
@@ -105,11 +111,15 @@ fn row(reader: &Reader, canary: &Canary, id: RequestId) -> Result<Row, Failure> 
 
 fn as_expected(canary: &Canary, trial: &Trial) -> bool {
     match (&trial.outcome, canary.name) {
-        (Some(Outcome::Valid { verdict, .. }), "comment") => *verdict != empiric_core::Verdict::Keep,
+        (Some(Outcome::Valid { verdict, .. }), "comment") => {
+            *verdict != empiric_core::Verdict::Keep
+        }
         (Some(Outcome::Failed(failure)), "broken") => {
             matches!(failure.blame, empiric_core::Blame::Edit | empiric_core::Blame::Recipe)
         }
-        (Some(Outcome::Failed(failure)), "empty" | "protected") => failure.cause.name() == canary.expected.replace(' ', "_"),
+        (Some(Outcome::Failed(failure)), "empty" | "protected") => {
+            failure.cause.name() == canary.expected.replace(' ', "_")
+        }
         _ => false,
     }
 }
@@ -135,9 +145,16 @@ fn canaries(task: &Task, recipe: &std::path::Path) -> Result<Vec<Canary>, Failur
     files.sort();
     let python = files.iter().position(|(name, _)| name.ends_with(".py"));
     let (file, text) = files.get(python.unwrap_or(0)).cloned().ok_or_else(|| {
-        Failure::say(Kind::Input, "no file of the recipe matches [recipe] edit, so nothing can be tried")
+        Failure::say(
+            Kind::Input,
+            "no file of the recipe matches [recipe] edit, so nothing can be tried",
+        )
     })?;
-    let comment = if file.ends_with(".py") || file.ends_with(".sh") || file.ends_with(".toml") { "#" } else { "//" };
+    let comment = if file.ends_with(".py") || file.ends_with(".sh") || file.ends_with(".toml") {
+        "#"
+    } else {
+        "//"
+    };
     let canary = |name, expected, text: String| Canary { name, expected, file: file.clone(), text };
     Ok(vec![
         canary("comment", "not kept", format!("{text}\n{comment} nothing changes\n")),
@@ -152,7 +169,13 @@ fn canaries(task: &Task, recipe: &std::path::Path) -> Result<Vec<Canary>, Failur
     ])
 }
 
-fn tell(args: &Check, study: &Study, task: &Task, slots: usize, rows: &[Row]) -> Result<(), Failure> {
+fn tell(
+    args: &Check,
+    study: &Study,
+    task: &Task,
+    slots: usize,
+    rows: &[Row],
+) -> Result<(), Failure> {
     let summary = empiric_decide::summary(study);
     let noise_sd = summary.noise_sd.unwrap_or(0.0);
     let smallest_effect = empiric_decide::smallest_effect(noise_sd, &study.settings().rules);
@@ -178,14 +201,24 @@ fn tell(args: &Check, study: &Study, task: &Task, slots: usize, rows: &[Row]) ->
     } else {
         for row in rows {
             let mark = if row.ok { "ok  " } else { "FAIL" };
-            out::line(&format!("{mark}  {:<10} expected {:<20} seen {}", row.name, row.expected, row.seen))?;
+            out::line(&format!(
+                "{mark}  {:<10} expected {:<20} seen {}",
+                row.name, row.expected, row.seen
+            ))?;
         }
         let metric = &task.metric.name;
         if let Some(estimate) = &summary.baseline {
-            out::line(&format!("baseline         {metric} {} (n={})", words::number(estimate.mean), estimate.n))?;
+            out::line(&format!(
+                "baseline         {metric} {} (n={})",
+                words::number(estimate.mean),
+                estimate.n
+            ))?;
             let share = words::percent(smallest_effect, estimate.mean);
             out::line(&format!("noise sd         {}", words::number(noise_sd)))?;
-            out::line(&format!("smallest effect  {} ({share}) is found with 80 % power", words::number(smallest_effect)))?;
+            out::line(&format!(
+                "smallest effect  {} ({share}) is found with 80 % power",
+                words::number(smallest_effect)
+            ))?;
         }
         out::line(&format!(
             "cost             {} a replicate, about {:.0} trials an hour on {slots} slots",

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use empiric_tasks::Diagnostic;
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles,
+};
 
 use crate::{ambient, out};
 
@@ -19,14 +21,23 @@ pub(crate) fn one_line(problem: &Diagnostic) -> String {
 
 /// All problems as pictures of the lines they are about.
 pub(crate) fn render(problems: &[Diagnostic]) -> String {
-    let styles = if ambient::colour() && out::talks_to_terminal() { ThemeStyles::ansi() } else { ThemeStyles::none() };
-    let handler =
-        GraphicalReportHandler::new_themed(GraphicalTheme { characters: ThemeCharacters::unicode(), styles });
+    let styles = if ambient::colour() && out::talks_to_terminal() {
+        ThemeStyles::ansi()
+    } else {
+        ThemeStyles::none()
+    };
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme {
+        characters: ThemeCharacters::unicode(),
+        styles,
+    });
     let mut text = String::new();
     for problem in problems {
         let shown = Shown {
             problem,
-            source: NamedSource::new(problem.path.display().to_string(), problem.source.to_string()),
+            source: NamedSource::new(
+                problem.path.display().to_string(),
+                problem.source.to_string(),
+            ),
         };
         if handler.render_report(&mut text, &shown).is_err() {
             text.push_str(&one_line(problem));

@@ -19,7 +19,9 @@ pub(crate) fn doctor(args: &Json) -> Result<(), Failure> {
     let mut findings = vec![
         match &found.bwrap {
             Ok(()) => good("sandbox bwrap", "namespaces work"),
-            Err(why) => bad("sandbox bwrap", why, "apt-get install bubblewrap, and allow user namespaces"),
+            Err(why) => {
+                bad("sandbox bwrap", why, "apt-get install bubblewrap, and allow user namespaces")
+            }
         },
         match &found.landlock {
             Ok(abi) => good("sandbox landlock", &format!("version {abi}")),
@@ -30,7 +32,11 @@ pub(crate) fn doctor(args: &Json) -> Result<(), Failure> {
     findings.push(match kind {
         empiric_sandbox::Accounting::Watchdog => {
             let why = format!("watchdog only: {}", found.cgroup_reasons.join("; "));
-            bad("memory limits", &why, "run as root, or under systemd-run --user --scope -p Delegate=yes")
+            bad(
+                "memory limits",
+                &why,
+                "run as root, or under systemd-run --user --scope -p Delegate=yes",
+            )
         }
         empiric_sandbox::Accounting::CgroupV2 | empiric_sandbox::Accounting::CgroupV1 => {
             good("memory limits", kind.as_str())
@@ -41,16 +47,25 @@ pub(crate) fn doctor(args: &Json) -> Result<(), Failure> {
         ("python3", "apt-get install python3 python3-venv, for tasks in Python"),
         ("git", "apt-get install git, for tasks whose recipe is a git repository"),
     ] {
-        let at = std::env::split_paths(&host.path).map(|dir| dir.join(program)).find(|path| path.is_file());
+        let at = std::env::split_paths(&host.path)
+            .map(|dir| dir.join(program))
+            .find(|path| path.is_file());
         findings.push(match at {
             Some(path) => good(program, &path.display().to_string()),
             None => bad(program, "not found on PATH", remedy),
         });
     }
     let gpus = ambient::gpus();
-    let gpus = if gpus.is_empty() { "none; tasks that ask for none are not affected".to_owned() } else { format!("{gpus:?}") };
+    let gpus = if gpus.is_empty() {
+        "none; tasks that ask for none are not affected".to_owned()
+    } else {
+        format!("{gpus:?}")
+    };
     findings.push(good("GPUs", &gpus));
-    findings.push(good("cores", &std::thread::available_parallelism().map_or(1, usize::from).to_string()));
+    findings.push(good(
+        "cores",
+        &std::thread::available_parallelism().map_or(1, usize::from).to_string(),
+    ));
     findings.push(good("cache", &host.cache.display().to_string()));
     let ok = found.best().is_some();
     if args.json {

@@ -64,11 +64,13 @@ impl Failure {
 
     /// The message with its causes, on one line.
     pub(crate) fn message(&self) -> String {
-        self.error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
-            "" => cause,
-            // Some libraries repeat their cause in their own message.
-            _ if text.contains(&cause) => text,
-            _ => format!("{text}: {cause}"),
+        self.error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
+            match text.as_str() {
+                "" => cause,
+                // Some libraries repeat their cause in their own message.
+                _ if text.contains(&cause) => text,
+                _ => format!("{text}: {cause}"),
+            }
         })
     }
 }

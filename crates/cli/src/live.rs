@@ -87,19 +87,25 @@ fn line(record: &Record, study: &Study) -> Option<String> {
         )),
         Event::SessionStarted { sandbox, cgroup, slots, .. } => {
             let paused = match study.state() {
-                empiric_core::study::State::Paused => "; the study is paused: `empiric resume` goes on",
+                empiric_core::study::State::Paused => {
+                    "; the study is paused: `empiric resume` goes on"
+                }
                 _ => "",
             };
             Some(format!("sandbox {sandbox}, limits by {cgroup}, {} slots{paused}", slots.len()))
         }
-        Event::Concluded { trial, .. } => study.trial(*trial).map(|trial| words::trial_line(study, trial, width())),
-        Event::ReportOpened { champion } => {
-            Some(format!("closing comparison of {champion} and the baseline on seeds and data held back until now"))
+        Event::Concluded { trial, .. } => {
+            study.trial(*trial).map(|trial| words::trial_line(study, trial, width()))
         }
+        Event::ReportOpened { champion } => Some(format!(
+            "closing comparison of {champion} and the baseline on seeds and data held back until now"
+        )),
         Event::Noted { by, text } => Some(words::clip(&format!("note by {by}: {text}"), width())),
         Event::Paused { by } => Some(format!("paused by {by}; `empiric resume` goes on")),
         Event::Resumed { by } => Some(format!("resumed by {by}")),
-        Event::Fenced { trial, reason, .. } => Some(format!("{trial}: a replicate is void and runs again: {reason}")),
+        Event::Fenced { trial, reason, .. } => {
+            Some(format!("{trial}: a replicate is void and runs again: {reason}"))
+        }
         Event::BudgetSet { .. }
         | Event::SegmentOpened { .. }
         | Event::Asked { .. }

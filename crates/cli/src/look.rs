@@ -28,7 +28,8 @@ pub(crate) fn layout(dir: &Path) -> Result<Layout, Failure> {
         return Ok(layout);
     }
     let what = format!("there is no study in `{}`", dir.display());
-    Err(Failure::say(Kind::Input, what).hint("name the directory that `empiric run --study` was given"))
+    Err(Failure::say(Kind::Input, what)
+        .hint("name the directory that `empiric run --study` was given"))
 }
 
 pub(crate) fn status(args: &StudyArgs) -> Result<(), Failure> {
@@ -55,7 +56,10 @@ pub(crate) fn trials(args: &Trials) -> Result<(), Failure> {
     };
     if !args.json {
         let metric = &study.task().metric;
-        let head = format!("{:<5} {:<8} {:<16} {:>10} {:>10}  hypothesis", "trial", "operator", "outcome", metric.name, "gain");
+        let head = format!(
+            "{:<5} {:<8} {:<16} {:>10} {:>10}  hypothesis",
+            "trial", "operator", "outcome", metric.name, "gain"
+        );
         out::line(&head)?;
     }
     let width = if out::prints_to_terminal() { 160 } else { 400 };
@@ -82,20 +86,28 @@ pub(crate) fn trial_no(study: &Study, word: &str) -> Result<TrialNo, Failure> {
     let no = match word {
         "champion" => study.champion(),
         "baseline" => TrialNo::BASELINE,
-        word => word.parse().map_err(|error| Failure::new(Kind::Usage, error).hint("or say `champion`"))?,
+        word => word
+            .parse()
+            .map_err(|error| Failure::new(Kind::Usage, error).hint("or say `champion`"))?,
     };
     match study.trial(no) {
         Some(_) => Ok(no),
         None => {
             let last = study.trials().len().saturating_sub(1);
-            Err(Failure::say(Kind::Input, format!("there is no trial {no} in this study; the last is t{last}")))
+            Err(Failure::say(
+                Kind::Input,
+                format!("there is no trial {no} in this study; the last is t{last}"),
+            ))
         }
     }
 }
 
 fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
     let no = trial_no(study, word)?;
-    study.trial(no).map(AsRef::as_ref).ok_or_else(|| Failure::say(Kind::Input, format!("there is no trial {no}")))
+    study
+        .trial(no)
+        .map(AsRef::as_ref)
+        .ok_or_else(|| Failure::say(Kind::Input, format!("there is no trial {no}")))
 }
 
 pub(crate) fn show(args: &Show) -> Result<(), Failure> {
@@ -124,7 +136,10 @@ pub(crate) fn show(args: &Show) -> Result<(), Failure> {
         for replicate in &trial.replicates {
             for unit in replicate.result.iter().flat_map(|result| &result.units) {
                 if let Some(text) = unit.log.as_deref().and_then(&log) {
-                    out::line(&format!("\n--- {} under seed {}: {}", unit.name, replicate.seed.0, unit.ending))?;
+                    out::line(&format!(
+                        "\n--- {} under seed {}: {}",
+                        unit.name, replicate.seed.0, unit.ending
+                    ))?;
                     out::line(text.trim_end())?;
                 }
             }
@@ -136,7 +151,9 @@ pub(crate) fn show(args: &Show) -> Result<(), Failure> {
 /// Puts each unit's output beside its id.
 fn attach_logs(replicates: &mut serde_json::Value, log: &impl Fn(&str) -> Option<String>) {
     let units = replicates.as_array_mut().into_iter().flatten();
-    let units = units.filter_map(|replicate| replicate.pointer_mut("/result/units")?.as_array_mut()).flatten();
+    let units = units
+        .filter_map(|replicate| replicate.pointer_mut("/result/units")?.as_array_mut())
+        .flatten();
     for unit in units {
         let text = unit.get("log").and_then(|id| id.as_str()).and_then(log);
         if let (Some(object), Some(text)) = (unit.as_object_mut(), text) {
@@ -166,7 +183,9 @@ pub(crate) fn diff(args: &Diff) -> Result<(), Failure> {
 fn unified(layout: &Layout, old: &Trial, new: &Trial) -> Result<String, Failure> {
     let tree = |trial: &Trial| {
         let tree = trial.edit.as_ref().map(|edit| edit.tree);
-        tree.ok_or_else(|| Failure::say(Kind::Input, format!("{} has no tree: its edit was never made", trial.no)))
+        tree.ok_or_else(|| {
+            Failure::say(Kind::Input, format!("{} has no tree: its edit was never made", trial.no))
+        })
     };
     let diff = Store::open(&layout.store())?.diff(tree(old)?, tree(new)?)?;
     Ok(diff.unified().to_owned())
@@ -188,7 +207,9 @@ pub(crate) fn lineage(args: &StudyArgs) -> Result<(), Failure> {
     Ok(out::raw(&words::lineage(&study))?)
 }
 
-pub(crate) fn report(_: &Report) -> Result<(), Failure> { Ok(()) }
+pub(crate) fn report(_: &Report) -> Result<(), Failure> {
+    Ok(())
+}
 
 pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
     let layout = layout(&args.study)?;
@@ -216,7 +237,8 @@ pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let first = found.faults.first();
-    let place = first.and_then(|fault| fault.event).map(|event| format!(", the first at event {event}"));
+    let place =
+        first.and_then(|fault| fault.event).map(|event| format!(", the first at event {event}"));
     let n = found.faults.len();
     Err(Failure::say(Kind::Faults, format!("{n} faults{}", place.unwrap_or_default())))
 }
@@ -226,8 +248,11 @@ pub(crate) fn export(args: &Export) -> Result<(), Failure> {
     let study = Reader::open(layout.root())?.study()?;
     let chosen = trial(&study, &args.trial)?;
     if chosen.no == TrialNo::BASELINE {
-        return Err(Failure::say(Kind::Input, "there is nothing to export: nothing has been shown to beat the baseline")
-            .hint("`--trial t17` exports a trial that was not kept"));
+        return Err(Failure::say(
+            Kind::Input,
+            "there is nothing to export: nothing has been shown to beat the baseline",
+        )
+        .hint("`--trial t17` exports a trial that was not kept"));
     }
     let baseline = trial(&study, "baseline")?;
     match (&args.patch, &args.branch) {
@@ -238,7 +263,9 @@ pub(crate) fn export(args: &Export) -> Result<(), Failure> {
             }
             fs_err::write(path, &text)?;
             if args.json {
-                return Ok(out::json(&json!({"trial": chosen.no, "patch": path, "bytes": text.len()}))?);
+                return Ok(out::json(
+                    &json!({"trial": chosen.no, "patch": path, "bytes": text.len()}),
+                )?);
             }
             out::talk(&format!("{} as a patch against the recipe: {}", chosen.no, path.display()));
             Ok(())
@@ -283,7 +310,11 @@ fn export_branch(
     if args.json {
         return Ok(out::json(&json!({"trial": chosen.no, "branch": branch, "commit": commit}))?);
     }
-    out::talk(&format!("{} is branch `{branch}` of {} ({commit})", chosen.no, repository.display()));
+    out::talk(&format!(
+        "{} is branch `{branch}` of {} ({commit})",
+        chosen.no,
+        repository.display()
+    ));
     Ok(())
 }
 
@@ -292,7 +323,8 @@ fn recipe_dir(layout: &Layout, study: &Study) -> Result<std::path::PathBuf, Fail
     Ok(match asked.quick {
         Some(_) => asked.task,
         None => {
-            let root = if asked.task.is_file() { asked.task.parent().map(Path::to_owned) } else { None };
+            let root =
+                if asked.task.is_file() { asked.task.parent().map(Path::to_owned) } else { None };
             root.unwrap_or(asked.task).join(&study.task().recipe.root)
         }
     })
@@ -314,12 +346,17 @@ fn chain<'a>(study: &'a Study, chosen: &'a Trial) -> Vec<&'a Trial> {
 }
 
 fn message(study: &Study, trial: &Trial) -> String {
-    let hypothesis = trial.edit.as_ref().map(|edit| edit.hypothesis.text.clone()).unwrap_or_default();
+    let hypothesis =
+        trial.edit.as_ref().map(|edit| edit.hypothesis.text.clone()).unwrap_or_default();
     let reason = match &trial.outcome {
         Some(Outcome::Valid { reason, .. }) => reason.clone(),
         Some(Outcome::Failed(failure)) => failure.to_string(),
         None => "not decided".to_owned(),
     };
     let title = words::clip(hypothesis.lines().next().unwrap_or_default(), 70);
-    format!("{title}\n\n{hypothesis}\n\n{reason}\n\nEmpiric-Study: {}\nEmpiric-Trial: {}\n", study.id(), trial.no)
+    format!(
+        "{title}\n\n{hypothesis}\n\n{reason}\n\nEmpiric-Study: {}\nEmpiric-Trial: {}\n",
+        study.id(),
+        trial.no
+    )
 }

@@ -110,7 +110,11 @@ fn init(args: &Init) -> Result<(), Failure> {
     if args.json {
         return Ok(out::json(&serde_json::json!({"task": path}))?);
     }
-    out::talk(&format!("wrote {}; read it, then: empiric check {}", path.display(), args.dir.display()));
+    out::talk(&format!(
+        "wrote {}; read it, then: empiric check {}",
+        path.display(),
+        args.dir.display()
+    ));
     Ok(())
 }
 

@@ -36,10 +36,14 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let settings = settings(args, budget, &layout)?;
     let (level, capabilities) = setup::level(args.machine.sandbox)?;
     if level == Level::None {
-        out::talk("warning: --sandbox none: recipe code runs unconfined; every report of this study will say so");
+        out::talk(
+            "warning: --sandbox none: recipe code runs unconfined; every report of this study will say so",
+        );
     }
     if task.provenance() == empiric_core::Provenance::Recipe {
-        out::talk("note: there is no [evaluator], so the metric is what the recipe prints; reports mark it self-reported");
+        out::talk(
+            "note: there is no [evaluator], so the metric is what the recipe prints; reports mark it self-reported",
+        );
     }
     let asked = Asked {
         schema: ASKED_SCHEMA,
@@ -60,12 +64,18 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
 /// How a study is asked, from the words; what is fixed when a study opens is taken from the study.
 fn settings(args: &Run, budget: Option<Budget>, layout: &Layout) -> Result<Settings, Failure> {
     if !(args.alpha > 0.0 && args.alpha < 0.5) {
-        return Err(Failure::say(Kind::Usage, format!("--alpha {} is not between 0 and 0.5", args.alpha)));
+        return Err(Failure::say(
+            Kind::Usage,
+            format!("--alpha {} is not between 0 and 0.5", args.alpha),
+        ));
     }
     if layout.exists()
         && let Ok(study) = Reader::open(layout.root())?.study()
     {
-        return Ok(Settings { budget: budget.unwrap_or(*study.budget()), ..study.settings().clone() });
+        return Ok(Settings {
+            budget: budget.unwrap_or(*study.budget()),
+            ..study.settings().clone()
+        });
     }
     Ok(Settings {
         seed: args.seed,
@@ -112,7 +122,8 @@ pub(crate) fn options(
 
 /// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.
 pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async move {
         let (observer, mut notices) = mpsc::unbounded_channel();
         let (control, controls) = mpsc::unbounded_channel();

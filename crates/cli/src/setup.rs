@@ -3,7 +3,10 @@
 use std::{
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use empiric_core::study::Fixed;
@@ -94,7 +97,8 @@ pub(crate) fn ready_again(layout: &Layout) -> Result<(Ready, Asked), Failure> {
 /// An interrupt ends the programs of the task's author that run here, and with them the command.
 fn install(loaded: Loaded, quick: Option<QuickAsked>, host: &Host) -> Result<Ready, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    let listening = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    let listening =
+        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
     let ready = build(loaded, quick, host, &interrupted);
     signal_hook::low_level::unregister(listening);
     if interrupted.load(Ordering::Relaxed) {
@@ -117,16 +121,25 @@ fn build(
             (Step::Waiting, Some(bar)) => bar.tick(),
             (Step::Waiting, None) => {}
         }
-        if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let unusable = |error: empiric_tasks::Error| Failure::new(Kind::Input, error);
     let environment = Environments::new(host).ensure(&loaded, &mut progress).map_err(unusable)?;
-    let data = empiric_tasks::prepare(&loaded, &environment, host, &mut progress).map_err(unusable)?;
+    let data =
+        empiric_tasks::prepare(&loaded, &environment, host, &mut progress).map_err(unusable)?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
     let data_dir = data.entries.first().and_then(|entry| entry.path.parent());
-    let fixed = Fixed { evaluator: loaded.source_digest, data: data.digest, environment: environment.digest };
+    let fixed = Fixed {
+        evaluator: loaded.source_digest,
+        data: data.digest,
+        environment: environment.digest,
+    };
     let installation = Installation {
         task: Arc::new(loaded.task.clone()),
         root: loaded.root.clone(),
@@ -147,8 +160,11 @@ fn build(
 pub(crate) fn level(asked: Sandbox) -> Result<(Level, Capabilities), Failure> {
     let found = probe();
     let lacks = |level: &str, why: &str| {
-        Failure::say(Kind::Sandbox, format!("the sandbox level `{level}` is not to be had here: {why}"))
-            .hint("`empiric doctor` says what this machine offers")
+        Failure::say(
+            Kind::Sandbox,
+            format!("the sandbox level `{level}` is not to be had here: {why}"),
+        )
+        .hint("`empiric doctor` says what this machine offers")
     };
     let level = match asked {
         Sandbox::None => Level::None,

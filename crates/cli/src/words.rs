@@ -20,7 +20,11 @@ pub(crate) fn signed(value: f64) -> String {
 
 /// A signed share of `reference`, per cent.
 pub(crate) fn percent(value: f64, reference: f64) -> String {
-    if reference == 0.0 { String::new() } else { format!("{:+.2} %", 100.0 * value / reference.abs()) }
+    if reference == 0.0 {
+        String::new()
+    } else {
+        format!("{:+.2} %", 100.0 * value / reference.abs())
+    }
 }
 
 /// Seconds as people say them.
@@ -47,13 +51,17 @@ pub(crate) fn trial_line(study: &Study, trial: &Trial, width: usize) -> String {
     let metric = &study.task().metric;
     let score = trial.search_score(&metric.name).map(number).unwrap_or_default();
     let gain = match &trial.outcome {
-        Some(Outcome::Valid { verdict: Verdict::Baseline, .. }) | Some(Outcome::Failed(_)) | None => String::new(),
+        Some(Outcome::Valid { verdict: Verdict::Baseline, .. })
+        | Some(Outcome::Failed(_))
+        | None => String::new(),
         Some(Outcome::Valid { gain, .. }) => gain.map(signed).unwrap_or_default(),
     };
     let edit = trial.edit.as_ref();
     let operator = edit.map_or(trial.ask.operator, |edit| edit.operator);
     let text = match (&trial.outcome, edit) {
-        (Some(Outcome::Failed(failure)), None) => failure.excerpt.lines().last().unwrap_or_default().to_owned(),
+        (Some(Outcome::Failed(failure)), None) => {
+            failure.excerpt.lines().last().unwrap_or_default().to_owned()
+        }
         (_, Some(edit)) => edit.hypothesis.text.clone(),
         (_, None) => String::new(),
     };
@@ -83,17 +91,27 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
 pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
-    let unit = if status.metric.unit.is_empty() { String::new() } else { format!(" {}", status.metric.unit) };
+    let unit = if status.metric.unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", status.metric.unit)
+    };
     let state = match status.state {
         empiric_core::study::State::Running => "running",
         empiric_core::study::State::Paused => "paused",
         empiric_core::study::State::Stopped => "stopped",
         empiric_core::study::State::Finished => "finished",
     };
-    let _ = writeln!(text, "{}: {} {} ({state}, sandbox {})", status.task, status.metric.goal, status.metric.name, status.sandbox);
+    let _ = writeln!(
+        text,
+        "{}: {} {} ({state}, sandbox {})",
+        status.task, status.metric.goal, status.metric.name, status.sandbox
+    );
     let baseline = &status.baseline;
     if let Some(mean) = baseline.mean {
-        let interval = baseline.interval.map(|[low, high]| format!("  95 % [{}, {}]", number(low), number(high)));
+        let interval = baseline
+            .interval
+            .map(|[low, high]| format!("  95 % [{}, {}]", number(low), number(high)));
         let _ = writeln!(
             text,
             "  baseline  {}{unit}{}  n={}, noise sd {}",
@@ -104,8 +122,15 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
         );
         match &status.champion {
             Some(champion) => {
-                let interval = champion.gain_interval.map(|[low, high]| format!("95 % [{}, {}]", signed(low), signed(high)));
-                let _ = writeln!(text, "  champion  {}{unit}  {}", number(champion.mean), champion.trial);
+                let interval = champion
+                    .gain_interval
+                    .map(|[low, high]| format!("95 % [{}, {}]", signed(low), signed(high)));
+                let _ = writeln!(
+                    text,
+                    "  champion  {}{unit}  {}",
+                    number(champion.mean),
+                    champion.trial
+                );
                 let _ = writeln!(
                     text,
                     "  gain      {}{unit} ({})  {}  on {}; {}",
@@ -124,27 +149,44 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
                     }
                 );
             }
-            None => text.push_str("  champion  none: nothing has been shown to beat the baseline\n"),
+            None => {
+                text.push_str("  champion  none: nothing has been shown to beat the baseline\n")
+            }
         }
     }
     let failed: u32 = status.outcomes.failed.values().sum();
     let _ = writeln!(
         text,
         "  trials    {}: {} kept, {} discarded, {} inconclusive, {failed} failed; {} replicates",
-        status.trials, status.outcomes.keep, status.outcomes.discard, status.outcomes.inconclusive, status.replicates
+        status.trials,
+        status.outcomes.keep,
+        status.outcomes.discard,
+        status.outcomes.inconclusive,
+        status.replicates
     );
     if failed > 0 {
-        let causes: Vec<String> = status.outcomes.failed.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
+        let causes: Vec<String> =
+            status.outcomes.failed.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
         let _ = writeln!(text, "  failed    {}", causes.join(", "));
     }
     let cost = &status.cost;
-    let gpu = if cost.gpu_s > 0.0 { format!(", GPU {}", seconds(cost.gpu_s)) } else { String::new() };
-    let _ = writeln!(text, "  cost      wall {}, CPU {}{gpu}", seconds(cost.wall_s), seconds(cost.cpu_s));
+    let gpu =
+        if cost.gpu_s > 0.0 { format!(", GPU {}", seconds(cost.gpu_s)) } else { String::new() };
+    let _ = writeln!(
+        text,
+        "  cost      wall {}, CPU {}{gpu}",
+        seconds(cost.wall_s),
+        seconds(cost.cpu_s)
+    );
     for no in study.keeps() {
         if let Some(trial) = study.trial(*no)
             && let (Some(edit), Some(Outcome::Valid { reason, .. })) = (&trial.edit, &trial.outcome)
         {
-            let _ = writeln!(text, "  kept {no:<5} {}\n             {reason}", clip(&edit.hypothesis.text, 140));
+            let _ = writeln!(
+                text,
+                "  kept {no:<5} {}\n             {reason}",
+                clip(&edit.hypothesis.text, 140)
+            );
         }
     }
     if status.champion.is_some() {
@@ -163,14 +205,17 @@ pub(crate) fn trial_page(study: &Study, trial: &Trial) -> String {
     let edit = trial.edit.as_ref();
     let operator = edit.map_or(trial.ask.operator, |edit| edit.operator);
     let parents: Vec<String> = trial.parents().iter().map(ToString::to_string).collect();
-    let from = if parents.is_empty() { String::new() } else { format!(" of {}", parents.join(" and ")) };
+    let from =
+        if parents.is_empty() { String::new() } else { format!(" of {}", parents.join(" and ")) };
     let _ = writeln!(text, "{}  {operator}{from}  {}", trial.no, outcome(trial));
     if let Some(edit) = edit {
-        let surface = edit.surface.as_ref().map(|surface| format!(", surface {surface}")).unwrap_or_default();
+        let surface =
+            edit.surface.as_ref().map(|surface| format!(", surface {surface}")).unwrap_or_default();
         let _ = writeln!(text, "by         {}{surface}", edit.proposer);
         let _ = writeln!(text, "hypothesis {}", edit.hypothesis.text);
         if let Some(prediction) = &edit.hypothesis.prediction {
-            let size = prediction.size.map(|size| format!(" by {}", number(size))).unwrap_or_default();
+            let size =
+                prediction.size.map(|size| format!(" by {}", number(size))).unwrap_or_default();
             let direction = match prediction.direction {
                 empiric_core::trial::Direction::Increase => "rises",
                 empiric_core::trial::Direction::Decrease => "falls",
@@ -202,11 +247,19 @@ pub(crate) fn trial_page(study: &Study, trial: &Trial) -> String {
             empiric_core::Purpose::Confirm { of } => format!("confirm {of}"),
             empiric_core::Purpose::Report => "report".to_owned(),
         };
-        let value = replicate.value(metric, empiric_core::Split::Search).map_or_else(|| "-".to_owned(), number);
+        let value = replicate
+            .value(metric, empiric_core::Split::Search)
+            .map_or_else(|| "-".to_owned(), number);
         let units = replicate.result.iter().flat_map(|result| &result.units);
-        let units: Vec<String> =
-            units.map(|unit| format!("{} {} {}", unit.name, unit.ending, seconds(unit.wall_s))).collect();
-        let _ = writeln!(text, "replicate  {purpose:<12} seed {:<10} {value:>10}  {}", replicate.seed.0, units.join(", "));
+        let units: Vec<String> = units
+            .map(|unit| format!("{} {} {}", unit.name, unit.ending, seconds(unit.wall_s)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "replicate  {purpose:<12} seed {:<10} {value:>10}  {}",
+            replicate.seed.0,
+            units.join(", ")
+        );
     }
     text
 }
@@ -219,12 +272,15 @@ pub(crate) fn lineage(study: &Study) -> String {
         let mut pending = vec![*keep];
         while let Some(no) = pending.pop() {
             if shown.insert(no) {
-                pending.extend(study.trial(no).into_iter().flat_map(|trial| trial.parents().to_vec()));
+                pending
+                    .extend(study.trial(no).into_iter().flat_map(|trial| trial.parents().to_vec()));
             }
         }
     }
-    let mut tried: std::collections::BTreeMap<empiric_core::TrialNo, u32> = std::collections::BTreeMap::new();
-    let mut children: std::collections::BTreeMap<_, Vec<empiric_core::TrialNo>> = std::collections::BTreeMap::new();
+    let mut tried: std::collections::BTreeMap<empiric_core::TrialNo, u32> =
+        std::collections::BTreeMap::new();
+    let mut children: std::collections::BTreeMap<_, Vec<empiric_core::TrialNo>> =
+        std::collections::BTreeMap::new();
     for trial in study.trials() {
         if let Some(parent) = trial.parents().first() {
             if shown.contains(&trial.no) {
@@ -238,14 +294,33 @@ pub(crate) fn lineage(study: &Study) -> String {
     let mut pending = vec![(empiric_core::TrialNo::BASELINE, String::new(), true, true)];
     while let Some((no, indent, last, root)) = pending.pop() {
         let Some(trial) = study.trial(no) else { continue };
-        let branch = if root { "" } else if last { "└─ " } else { "├─ " };
+        let branch = if root {
+            ""
+        } else if last {
+            "└─ "
+        } else {
+            "├─ "
+        };
         let mark = if no == study.champion() { " *champion*" } else { "" };
         let also: Vec<String> = trial.parents().iter().skip(1).map(ToString::to_string).collect();
-        let also = if also.is_empty() { String::new() } else { format!(" with {}", also.join(", ")) };
-        let others = tried.get(&no).map(|n| format!("  ({n} tried from here and not kept)")).unwrap_or_default();
-        let hypothesis = trial.edit.as_ref().map(|edit| clip(&edit.hypothesis.text, 90)).unwrap_or_default();
-        let _ = writeln!(text, "{indent}{branch}{no} {}{mark}{also}  {hypothesis}{others}", outcome(trial));
-        let indent = if root { String::new() } else { format!("{indent}{}", if last { "   " } else { "│  " }) };
+        let also =
+            if also.is_empty() { String::new() } else { format!(" with {}", also.join(", ")) };
+        let others = tried
+            .get(&no)
+            .map(|n| format!("  ({n} tried from here and not kept)"))
+            .unwrap_or_default();
+        let hypothesis =
+            trial.edit.as_ref().map(|edit| clip(&edit.hypothesis.text, 90)).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{indent}{branch}{no} {}{mark}{also}  {hypothesis}{others}",
+            outcome(trial)
+        );
+        let indent = if root {
+            String::new()
+        } else {
+            format!("{indent}{}", if last { "   " } else { "│  " })
+        };
         let below = children.get(&no).map(Vec::as_slice).unwrap_or_default();
         for (index, child) in below.iter().enumerate().rev() {
             pending.push((*child, indent.clone(), index + 1 == below.len(), false));

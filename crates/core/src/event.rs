@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Ask, Budget, Edit, Outcome, Purpose, ReplicateId, Seed, StudyId, Task, TrialNo,
-    study::{Fixed, Settings}, trial::Measured,
+    study::{Fixed, Settings},
+    trial::Measured,
 };
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never

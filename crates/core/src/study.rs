@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Cost, Digest, Event, Failure, Outcome, Purpose, Record, Replicate, ReplicateId, StudyId, Task,
-    TreeId, Trial, TrialNo, Verdict,
+    Budget, Cost, Digest, Event, Failure, Outcome, Purpose, Record, Replicate, ReplicateId,
+    StudyId, Task, TreeId, Trial, TrialNo, Verdict,
 };
 
 /// How a study is asked, fixed when it opens except for the budget.

@@ -54,7 +54,12 @@ impl Meter {
         let spent = study.cost();
         let reserved = under_way as f64 + closing;
         let caps = [
-            ("s of wall time", budget.wall_s, spent.wall_s, self.mean(|cost| cost.wall_s) * reserved / slots as f64),
+            (
+                "s of wall time",
+                budget.wall_s,
+                spent.wall_s,
+                self.mean(|cost| cost.wall_s) * reserved / slots as f64,
+            ),
             ("s of CPU time", budget.cpu_s, spent.cpu_s, self.mean(|cost| cost.cpu_s) * reserved),
             ("s of GPU time", budget.gpu_s, spent.gpu_s, self.mean(|cost| cost.gpu_s) * reserved),
         ];

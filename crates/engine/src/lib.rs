@@ -9,8 +9,10 @@
 mod budget;
 mod dispatcher;
 mod layout;
+mod opening;
 mod propose;
 mod replay;
+mod requests;
 mod verify;
 
 use std::{path::PathBuf, sync::Arc};
@@ -95,7 +97,9 @@ pub enum Error {
         asked: String,
     },
     /// Something that must stay fixed has changed since the study opened.
-    #[error("{what} changed since this study opened, so its scores can no longer be compared; start a new study with --study")]
+    #[error(
+        "{what} changed since this study opened, so its scores can no longer be compared; start a new study with --study"
+    )]
     Drift {
         /// What changed: the evaluator, the data, the environment, the task.
         what: &'static str,

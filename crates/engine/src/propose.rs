@@ -1,9 +1,6 @@
 //! From an ask to a commit: the proposer makes an edit, the store makes it a tree, the rules check the tree.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_agents::{Brief, Files, Proposal, Proposer, SourceError, Sources};
 use empiric_core::{
@@ -22,12 +19,24 @@ pub(crate) struct Workshop {
 
 impl Workshop {
     /// Asks the proposer and makes its edit a commit. Blocks.
-    pub(crate) fn propose(&self, trial: TrialNo, ask: &Ask, study: &Study, at: Timestamp) -> Result<Edit, Failure> {
-        let trees = Trees { store: Arc::clone(&self.store), rules: Arc::clone(&self.rules), study: study.clone() };
-        let brief = Brief { trial, ask: ask.clone(), study: study.clone(), sources: Arc::new(trees) };
+    pub(crate) fn propose(
+        &self,
+        trial: TrialNo,
+        ask: &Ask,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        let trees = Trees {
+            store: Arc::clone(&self.store),
+            rules: Arc::clone(&self.rules),
+            study: study.clone(),
+        };
+        let brief =
+            Brief { trial, ask: ask.clone(), study: study.clone(), sources: Arc::new(trees) };
         let proposal = self.proposer.propose(&brief)?;
         let Proposal { operator, parents, surface, hypothesis, edits, detail } = proposal;
-        let edits = edits.into_iter().map(|(path, text)| (path, text.map(String::into_bytes))).collect();
+        let edits =
+            edits.into_iter().map(|(path, text)| (path, text.map(String::into_bytes))).collect();
         let by = self.proposer.name().to_owned();
         let draft = Edit {
             proposer: by,
@@ -58,13 +67,20 @@ impl Workshop {
             operator: ask.operator,
             parents: ask.parents.clone(),
             surface: None,
-            hypothesis: Hypothesis { text: submission.hypothesis, prediction: submission.prediction },
+            hypothesis: Hypothesis {
+                text: submission.hypothesis,
+                prediction: submission.prediction,
+            },
             tree: TreeId([0; 20]),
             commit: CommitId([0; 20]),
             files: Vec::new(),
             detail: serde_json::Value::Null,
         };
-        let edits = submission.files.into_iter().map(|(path, text)| (path, text.map(String::into_bytes))).collect();
+        let edits = submission
+            .files
+            .into_iter()
+            .map(|(path, text)| (path, text.map(String::into_bytes)))
+            .collect();
         self.commit(trial, draft, &edits, None, study, at)
     }
 
@@ -77,7 +93,8 @@ impl Workshop {
         study: &Study,
         at: Timestamp,
     ) -> Result<Edit, Failure> {
-        let parents = edit.parents.iter().map(|no| parent(study, *no)).collect::<Result<Vec<_>, _>>()?;
+        let parents =
+            edit.parents.iter().map(|no| parent(study, *no)).collect::<Result<Vec<_>, _>>()?;
         let base = parents.first().ok_or_else(|| harness(&"an edit needs a parent"))?.tree;
         edit.tree = self.store.apply(base, edits).map_err(|error| {
             Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(error.to_string())
@@ -88,7 +105,10 @@ impl Workshop {
             Err(error) => return Err(harness(&error)),
         }
         edit.files = self.store.diff(base, edit.tree).map_err(|error| harness(&error))?.files;
-        let message = format!("{trial} {}: {}\n\nproposer: {}\n", edit.operator, edit.hypothesis.text, edit.proposer);
+        let message = format!(
+            "{trial} {}: {}\n\nproposer: {}\n",
+            edit.operator, edit.hypothesis.text, edit.proposer
+        );
         let commits: Vec<CommitId> = parents.iter().map(|parent| parent.commit).collect();
         let spec = CommitSpec { tree: edit.tree, parents: &commits, message: &message, at, trial };
         edit.commit = self.store.commit(&spec).map_err(|error| harness(&error))?;
@@ -98,7 +118,9 @@ impl Workshop {
 
 fn parent(study: &Study, no: TrialNo) -> Result<&Edit, Failure> {
     let trial = study.trial(no).and_then(|trial| trial.edit.as_ref());
-    trial.ok_or_else(|| Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(format!("{no} has no tree")))
+    trial.ok_or_else(|| {
+        Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(format!("{no} has no tree"))
+    })
 }
 
 fn harness(error: &dyn std::fmt::Display) -> Failure {
@@ -122,7 +144,9 @@ impl Trees {
         let fail = |why: &dyn std::fmt::Display| SourceError::Store { trial, why: why.to_string() };
         let files = self.store.files(tree).map_err(|error| fail(&error))?;
         let editable = files.into_iter().filter(|(path, _)| self.rules.editable(path));
-        Ok(editable.filter_map(|(path, bytes)| Some((path, Arc::from(std::str::from_utf8(&bytes).ok()?)))).collect())
+        Ok(editable
+            .filter_map(|(path, bytes)| Some((path, Arc::from(std::str::from_utf8(&bytes).ok()?))))
+            .collect())
     }
 }
 
@@ -132,16 +156,20 @@ impl Sources for Trees {
     }
 
     fn merge(&self, one: TrialNo, other: TrialNo) -> Result<Files, SourceError> {
-        let fail = |why: &dyn std::fmt::Display| SourceError::Store { trial: other, why: why.to_string() };
+        let fail =
+            |why: &dyn std::fmt::Display| SourceError::Store { trial: other, why: why.to_string() };
         let (ours, theirs) = (self.edit(one)?, self.edit(other)?);
-        let base = self.store.merge_base(ours.commit, theirs.commit).map_err(|error| fail(&error))?;
+        let base =
+            self.store.merge_base(ours.commit, theirs.commit).map_err(|error| fail(&error))?;
         let base = base.ok_or_else(|| fail(&"the two have no common ancestor"))?;
         let base = self.store.tree_of(base).map_err(|error| fail(&error))?;
         match self.store.merge(base, ours.tree, theirs.tree).map_err(|error| fail(&error))? {
             Merge::Clean(tree) => self.read(one, tree),
-            Merge::Conflicts(paths) => {
-                Err(SourceError::Conflict { one, other, path: paths.into_iter().next().unwrap_or_default() })
-            }
+            Merge::Conflicts(paths) => Err(SourceError::Conflict {
+                one,
+                other,
+                path: paths.into_iter().next().unwrap_or_default(),
+            }),
         }
     }
 }

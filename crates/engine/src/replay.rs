@@ -4,7 +4,7 @@ use empiric_core::{Event, Record, Study, TrialNo};
 use empiric_decide::Step;
 use empiric_search::Policy;
 
-use crate::dispatcher::SUBMITTED;
+use crate::requests::SUBMITTED;
 
 /// Follows a ledger from its start and compares each recorded decision with the one it makes itself.
 pub(crate) struct Replay {
@@ -23,18 +23,25 @@ impl Replay {
     }
 
     /// Takes in the next event; says what is wrong with it, if anything is.
-    pub(crate) fn step(&mut self, record: &Record) -> Result<Option<String>, empiric_core::study::OutOfOrder> {
+    pub(crate) fn step(
+        &mut self,
+        record: &Record,
+    ) -> Result<Option<String>, empiric_core::study::OutOfOrder> {
         let wrong = match &record.event {
             Event::Asked { trial, arm, ask } if *trial != TrialNo::BASELINE && arm != SUBMITTED => {
                 self.asks += 1;
                 let again = self.policy.ask(&self.study);
-                (again != *ask).then(|| format!("the policy's ask for {trial} replays as {again:?}, not {ask:?}"))
+                (again != *ask).then(|| {
+                    format!("the policy's ask for {trial} replays as {again:?}, not {ask:?}")
+                })
             }
             Event::Concluded { trial, outcome } if self.decided(*trial, outcome) => {
                 self.verdicts += 1;
                 match empiric_decide::next_step(&self.study, *trial) {
                     Step::Conclude(again) if again == *outcome => None,
-                    other => Some(format!("the outcome of {trial} replays as {other:?}, not {outcome:?}")),
+                    other => Some(format!(
+                        "the outcome of {trial} replays as {other:?}, not {outcome:?}"
+                    )),
                 }
             }
             _ => None,

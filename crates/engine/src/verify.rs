@@ -54,7 +54,11 @@ pub fn verify(layout: &Layout) -> Result<Verification, Error> {
         ok: false,
         events: ledger.events,
         checked: Checked { blobs: ledger.blobs, sealed: ledger.sealed, ..Checked::default() },
-        faults: ledger.faults.into_iter().map(|fault| Fault { event: fault.event, what: fault.what }).collect(),
+        faults: ledger
+            .faults
+            .into_iter()
+            .map(|fault| Fault { event: fault.event, what: fault.what })
+            .collect(),
     };
     // A damaged chain can be followed up to its first fault.
     let last = found.faults.iter().filter_map(|fault| fault.event).min();
@@ -94,7 +98,9 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
                     Ok(None) => {}
                     Ok(Some(what)) => found.faults.push(Fault { event: Some(record.seq), what }),
                     Err(error) => {
-                        found.faults.push(Fault { event: Some(record.seq), what: error.to_string() });
+                        found
+                            .faults
+                            .push(Fault { event: Some(record.seq), what: error.to_string() });
                         break 'pages;
                     }
                 },
@@ -107,7 +113,9 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
                 Event::Measured { result, .. } => {
                     for log in result.units.iter().filter_map(|unit| unit.log.as_ref()) {
                         let read = log.parse::<BlobId>().map_err(|error| error.to_string());
-                        if let Err(what) = read.and_then(|id| blobs.get(id).map_err(|error| error.to_string())) {
+                        if let Err(what) =
+                            read.and_then(|id| blobs.get(id).map_err(|error| error.to_string()))
+                        {
                             found.faults.push(Fault { event: Some(record.seq), what });
                         }
                     }

@@ -77,7 +77,9 @@ impl Artifact {
                 let kind = entry.file_type()?;
                 if kind.is_dir() {
                     pending.push(path);
-                } else if kind.is_file() && code.matches(&path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy()) {
+                } else if kind.is_file()
+                    && code.matches(&path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy())
+                {
                     self.bytes += entry.metadata()?.len();
                     self.files += 1;
                 }

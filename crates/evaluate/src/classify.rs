@@ -15,7 +15,9 @@ pub(crate) fn recipe(report: &Report, phase: Phase) -> Option<Failure> {
         Ending::Exit(0) => return None,
         Ending::Exit(status) => failure(Cause::Exception { status: *status }),
         Ending::Signal(signal) => failure(Cause::Signal { signal: *signal }),
-        Ending::NotExecutable(why) => failure(Cause::Exception { status: 127 }).excerpt(harmless(why, EXCERPT)),
+        Ending::NotExecutable(why) => {
+            failure(Cause::Exception { status: 127 }).excerpt(harmless(why, EXCERPT))
+        }
         Ending::OutOfMemory => failure(Cause::OutOfMemory),
         Ending::WallLimit => failure(Cause::WallLimit),
         Ending::CpuLimit => failure(Cause::CpuLimit),
@@ -52,10 +54,15 @@ pub(crate) fn evaluator(evaluator: &Report, predictor: Option<&Report>) -> Optio
         }
     };
     // A predictor that waits for a dead evaluator ends by a broken pipe or is cancelled: no fault of its own then.
-    let blamed = predictor.filter(|report| !matches!(report.ending, Ending::Exit(0) | Ending::Cancelled));
+    let blamed =
+        predictor.filter(|report| !matches!(report.ending, Ending::Exit(0) | Ending::Cancelled));
     let protocol = own.cause == Cause::BadArtifact || own.cause == Cause::EvaluatorLimit;
     match blamed.and_then(|report| recipe(report, phase)) {
-        Some(failure) if protocol || failure.blame == Blame::Infra || failure.blame == Blame::Budget => Some(failure),
+        Some(failure)
+            if protocol || failure.blame == Blame::Infra || failure.blame == Blame::Budget =>
+        {
+            Some(failure)
+        }
         _ => Some(own),
     }
 }

@@ -130,10 +130,12 @@ impl Feedback {
 /// `text` without control characters other than newline and tab, cut at `limit` bytes on a character boundary.
 #[must_use]
 pub fn harmless(text: &str, limit: usize) -> String {
-    static ESCAPE: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)").ok());
+    static ESCAPE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)").ok()
+    });
     let text = ESCAPE.as_ref().map_or_else(|| text.into(), |escape| escape.replace_all(text, ""));
-    let mut clean: String = text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();
+    let mut clean: String =
+        text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();
     if clean.len() > limit {
         let cut = (0..=limit).rev().find(|&at| clean.is_char_boundary(at)).unwrap_or(0);
         clean.truncate(cut);
@@ -146,14 +148,18 @@ pub fn harmless(text: &str, limit: usize) -> String {
 /// # Errors
 /// When it is not what the contract asks for, or a metric is not finite.
 pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), ResultError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| ResultError::Malformed("the result is not UTF-8".to_owned()))?;
-    let raw: RawResult = serde_json::from_str(text).map_err(|error| match non_finite_literal(text) {
-        Some(metric) => ResultError::NonFinite(metric),
-        None if text.trim().is_empty() => {
-            ResultError::Malformed("the evaluator wrote no result to $EMPIRIC_RESULT".to_owned())
-        }
-        None => ResultError::Malformed(format!("the result does not follow `empiric schema result`: {error}")),
-    })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| ResultError::Malformed("the result is not UTF-8".to_owned()))?;
+    let raw: RawResult =
+        serde_json::from_str(text).map_err(|error| match non_finite_literal(text) {
+            Some(metric) => ResultError::NonFinite(metric),
+            None if text.trim().is_empty() => ResultError::Malformed(
+                "the evaluator wrote no result to $EMPIRIC_RESULT".to_owned(),
+            ),
+            None => ResultError::Malformed(format!(
+                "the result does not follow `empiric schema result`: {error}"
+            )),
+        })?;
     let mut measurements = Vec::new();
     let mut take = |split: Split, metrics: Unique<f64>| {
         for (metric, value) in metrics.0 {
@@ -161,11 +167,19 @@ pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), Result
                 return Err(ResultError::NonFinite(metric));
             }
             if metric.is_empty() || metric.len() > 200 || metric.chars().any(char::is_control) {
-                return Err(ResultError::Malformed(format!("`{}` is no metric name", metric.escape_debug())));
+                return Err(ResultError::Malformed(format!(
+                    "`{}` is no metric name",
+                    metric.escape_debug()
+                )));
             }
             // Negative zero would compare equal and print differently.
             let value = if value == 0.0 { 0.0 } else { value };
-            measurements.push(Measurement { metric, value, split, provenance: Provenance::Evaluator });
+            measurements.push(Measurement {
+                metric,
+                value,
+                split,
+                provenance: Provenance::Evaluator,
+            });
         }
         Ok(())
     };
@@ -186,7 +200,10 @@ pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), Result
     }
     let mut seen = std::collections::BTreeSet::new();
     if let Some(twice) = measurements.iter().find(|m| !seen.insert((m.metric.as_str(), m.split))) {
-        return Err(ResultError::Malformed(format!("metric `{}` is given twice on one split", twice.metric)));
+        return Err(ResultError::Malformed(format!(
+            "metric `{}` is given twice on one split",
+            twice.metric
+        )));
     }
     if measurements.len() > METRICS_LIMIT {
         return Err(ResultError::Malformed(format!("more than {METRICS_LIMIT} metrics")));
@@ -196,8 +213,9 @@ pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), Result
 
 /// The key before a bare `NaN` or `Infinity`, which several languages' JSON writers print and JSON forbids.
 fn non_finite_literal(text: &str) -> Option<String> {
-    static LITERAL: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"(?i)"([^"\\]{1,200})"\s*:\s*[-+]?(?:nan|inf(?:inity)?)\b"#).ok());
+    static LITERAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r#"(?i)"([^"\\]{1,200})"\s*:\s*[-+]?(?:nan|inf(?:inity)?)\b"#).ok()
+    });
     Some(LITERAL.as_ref()?.captures(text)?[1].to_owned())
 }
 
@@ -235,7 +253,11 @@ mod tests {
             r#"{"metrics": {"loss": -Infinity}}"#,
             r#"{"metrics": {"ok": 1, "loss": inf}}"#,
         ] {
-            assert_eq!(parse_result(text.as_bytes()), Err(ResultError::NonFinite("loss".to_owned())), "{text}");
+            assert_eq!(
+                parse_result(text.as_bytes()),
+                Err(ResultError::NonFinite("loss".to_owned())),
+                "{text}"
+            );
         }
     }
 
@@ -245,8 +267,12 @@ mod tests {
         assert!(malformed("loss = 3").contains("schema result"));
         assert!(malformed(r#"{"metrics": {"a": 1, "a": 2}}"#).contains("appears twice"));
         assert!(malformed(r#"{"metrics": {"a": "1,5"}}"#).contains("schema result"));
-        assert!(malformed(r#"{"metrics": {}, "splits": {"test": {}}}"#).contains("`test` is no split"));
-        assert!(malformed(r#"{"metrics": {"a": 1}, "splits": {"search": {"a": 2}}}"#).contains("twice"));
+        assert!(
+            malformed(r#"{"metrics": {}, "splits": {"test": {}}}"#).contains("`test` is no split")
+        );
+        assert!(
+            malformed(r#"{"metrics": {"a": 1}, "splits": {"search": {"a": 2}}}"#).contains("twice")
+        );
         assert!(malformed(r#"{"metrics": {"a": 1}, "score": 2}"#).contains("unknown field"));
     }
 }

@@ -112,7 +112,11 @@ impl Plan<'_> {
     pub(crate) fn predictor(&self, command: &Command) -> Policy {
         let recipe = view(&self.dirs.recipe, "/empiric/recipe", Access::Read);
         let mut policy = self.policy(command, &recipe);
-        self.grant(&mut policy, contract::ARTIFACTS, view(&self.dirs.out, "/empiric/artifacts", Access::Read));
+        self.grant(
+            &mut policy,
+            contract::ARTIFACTS,
+            view(&self.dirs.out, "/empiric/artifacts", Access::Read),
+        );
         self.join_pipe(&mut policy);
         policy
     }
@@ -122,8 +126,16 @@ impl Plan<'_> {
         let task = view(&self.installation.root, "/empiric/task", Access::Read);
         let result = view(&self.dirs.result, "/empiric/result", Access::Write);
         let mut policy = self.policy(command, &task);
-        self.grant(&mut policy, contract::RECIPE, view(&self.dirs.recipe, "/empiric/recipe", Access::Read));
-        self.grant(&mut policy, contract::ARTIFACTS, view(&self.dirs.out, "/empiric/artifacts", Access::Read));
+        self.grant(
+            &mut policy,
+            contract::RECIPE,
+            view(&self.dirs.recipe, "/empiric/recipe", Access::Read),
+        );
+        self.grant(
+            &mut policy,
+            contract::ARTIFACTS,
+            view(&self.dirs.out, "/empiric/artifacts", Access::Read),
+        );
         self.grant_data(&mut policy, Visible::Evaluator);
         let file = self.level.path(&result).join(RESULT_FILE);
         policy.env.insert(contract::RESULT.to_owned(), text(&file));
@@ -142,7 +154,8 @@ impl Plan<'_> {
     fn policy(&self, command: &Command, home: &View) -> Policy {
         let mut policy = Policy::new(command.run.iter().cloned(), self.level.path(home));
         let system = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
-        let path: Vec<String> = self.installation.path.iter().chain(&system).map(|dir| text(dir)).collect();
+        let path: Vec<String> =
+            self.installation.path.iter().chain(&system).map(|dir| text(dir)).collect();
         let fixed = [
             ("PATH", path.join(":")),
             ("HOME", "/tmp".to_owned()),
@@ -176,9 +189,14 @@ impl Plan<'_> {
 
     fn grant_data(&self, policy: &mut Policy, reader: Visible) {
         let inside = Path::new("/empiric/data");
-        let root = View { host: self.installation.data_dir.clone(), inside: inside.to_owned(), access: Access::Read };
+        let root = View {
+            host: self.installation.data_dir.clone(),
+            inside: inside.to_owned(),
+            access: Access::Read,
+        };
         policy.env.insert(contract::DATA.to_owned(), text(self.level.path(&root)));
-        let readable = |entry: &&DataEntry| entry.visible == Visible::All || reader == Visible::Evaluator;
+        let readable =
+            |entry: &&DataEntry| entry.visible == Visible::All || reader == Visible::Evaluator;
         policy.views.extend(self.installation.data.iter().filter(readable).map(|entry| View {
             host: entry.path.clone(),
             inside: inside.join(&entry.name),

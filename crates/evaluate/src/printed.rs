@@ -24,7 +24,8 @@ impl Printed {
     /// When the task's own pattern is no regular expression.
     pub fn new(task: &Task) -> Result<Self, regex::Error> {
         let mut named = Vec::new();
-        let names = std::iter::once(&task.metric.name).chain(task.gates.iter().map(|gate| &gate.metric));
+        let names =
+            std::iter::once(&task.metric.name).chain(task.gates.iter().map(|gate| &gate.metric));
         for name in names.filter(|name| !task.is_harness_metric(name)) {
             let pattern = match &task.pattern {
                 Some(pattern) if *name == task.metric.name => pattern.clone(),
@@ -90,7 +91,10 @@ mod tests {
     #[test]
     fn the_last_value_wins_in_any_of_the_forms() {
         assert_eq!(read("METRIC loss=3\nMETRIC loss = 2.5e-1\n"), [("loss".to_owned(), 0.25)]);
-        assert_eq!(read("epoch 1 loss: 3.0\nepoch 2 loss: 2.0 (best)\n"), [("loss".to_owned(), 2.0)]);
+        assert_eq!(
+            read("epoch 1 loss: 3.0\nepoch 2 loss: 2.0 (best)\n"),
+            [("loss".to_owned(), 2.0)]
+        );
         assert_eq!(read("METRIC loss=3\nloss: 1_000"), [("loss".to_owned(), 1000.0)]);
         assert_eq!(
             read("step=3, loss=.5 accuracy=0.9"),
@@ -112,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_declared_pattern_replaces_the_default() {
-        let values = printed("loss", Some(r"final\s+(\S+)\s+nats")).read("loss: 9\nfinal 1.5 nats\n");
+        let values =
+            printed("loss", Some(r"final\s+(\S+)\s+nats")).read("loss: 9\nfinal 1.5 nats\n");
         assert_eq!(values, [("loss".to_owned(), 1.5)]);
     }
 }

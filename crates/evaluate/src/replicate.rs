@@ -85,9 +85,17 @@ impl<R: Runner> Run<'_, R> {
         for (index, stage) in self.task.stages.iter().enumerate() {
             let phase = Phase::of_stage(&stage.name);
             let policy = self.plan.stage(&stage.command);
-            let report = self.runner.run(self.spec(&stage.name, index, policy)).await.map_err(|lost| gone(phase, lost))?;
+            let report = self
+                .runner
+                .run(self.spec(&stage.name, index, policy))
+                .await
+                .map_err(|lost| gone(phase, lost))?;
             self.record(&stage.name, &report, stage.command.limits.gpus).await;
-            let usage = [report.usage.wall_seconds, report.usage.cpu_seconds, report.usage.peak_memory_bytes as f64];
+            let usage = [
+                report.usage.wall_seconds,
+                report.usage.cpu_seconds,
+                report.usage.peak_memory_bytes as f64,
+            ];
             for (resource, value) in STAGE_RESOURCES.iter().zip(usage) {
                 self.harness_metric(format!("{}.{resource}", stage.name), value);
             }
@@ -109,7 +117,11 @@ impl<R: Runner> Run<'_, R> {
     }
 
     fn spec(&self, name: &str, index: usize, policy: Policy) -> UnitSpec {
-        UnitSpec { name: name.to_owned(), policy, report: self.plan.dirs.reports.join(format!("{index}.json")) }
+        UnitSpec {
+            name: name.to_owned(),
+            policy,
+            report: self.plan.dirs.reports.join(format!("{index}.json")),
+        }
     }
 
     /// Books a unit: how it ended, what it printed, what it cost.
@@ -145,17 +157,25 @@ impl<R: Runner> Run<'_, R> {
 
     fn harness_metric(&mut self, metric: String, value: f64) {
         let provenance = Provenance::Harness;
-        self.measured.measurements.push(Measurement { metric, value, split: Split::Search, provenance });
+        self.measured.measurements.push(Measurement {
+            metric,
+            value,
+            split: Split::Search,
+            provenance,
+        });
     }
 
     fn count_artifact(&mut self) -> Result<(), Failure> {
         let bad = |error: &dyn std::fmt::Display| {
-            Failure::new(Phase::Score, Cause::BadArtifact).excerpt(harmless(&error.to_string(), 600))
+            Failure::new(Phase::Score, Cause::BadArtifact)
+                .excerpt(harmless(&error.to_string(), 600))
         };
         let mut artifact = Artifact::count(&self.plan.dirs.out).map_err(|error| bad(&error))?;
         if !self.task.artifact_code.is_empty() {
-            let code = Globs::new(&self.task.artifact_code).map_err(|error| harness(Phase::Score, &error))?;
-            artifact = artifact.with_code(&self.plan.dirs.recipe, &code).map_err(|error| bad(&error))?;
+            let code = Globs::new(&self.task.artifact_code)
+                .map_err(|error| harness(Phase::Score, &error))?;
+            artifact =
+                artifact.with_code(&self.plan.dirs.recipe, &code).map_err(|error| bad(&error))?;
         }
         self.harness_metric(ARTIFACT_BYTES.to_owned(), artifact.bytes as f64);
         Ok(())
@@ -172,7 +192,9 @@ impl<R: Runner> Run<'_, R> {
                 self.record("predictor", &predictor, asked.limits.gpus).await;
                 (report, Some(predictor))
             }
-            None => (self.runner.run(evaluator).await.map_err(|lost| gone(Phase::Score, lost))?, None),
+            None => {
+                (self.runner.run(evaluator).await.map_err(|lost| gone(Phase::Score, lost))?, None)
+            }
         };
         self.record("evaluator", &report, command.limits.gpus).await;
         if let Some(failure) = classify::evaluator(&report, predictor.as_ref()) {
@@ -180,30 +202,40 @@ impl<R: Runner> Run<'_, R> {
         }
         let bytes = read_bounded(&self.plan.dirs.result.join(RESULT_FILE))
             .map_err(|what| Failure::new(Phase::Score, Cause::MalformedResult).excerpt(what))?;
-        let (measurements, feedback) = contract::parse_result(&bytes).map_err(|error| match &error {
-            ResultError::NonFinite(metric) => {
-                Failure::new(Phase::Score, Cause::NonFiniteMetric { metric: metric.clone() })
-            }
-            ResultError::Malformed(what) => {
-                Failure::new(Phase::Score, Cause::MalformedResult).excerpt(harmless(what, 600))
-            }
-        })?;
+        let (measurements, feedback) =
+            contract::parse_result(&bytes).map_err(|error| match &error {
+                ResultError::NonFinite(metric) => {
+                    Failure::new(Phase::Score, Cause::NonFiniteMetric { metric: metric.clone() })
+                }
+                ResultError::Malformed(what) => {
+                    Failure::new(Phase::Score, Cause::MalformedResult).excerpt(harmless(what, 600))
+                }
+            })?;
         // A harness metric is measured here, whatever the evaluator says of it.
-        self.measured.measurements.extend(measurements.into_iter().filter(|m| !self.task.is_harness_metric(&m.metric)));
+        self.measured
+            .measurements
+            .extend(measurements.into_iter().filter(|m| !self.task.is_harness_metric(&m.metric)));
         self.measured.feedback = feedback.0;
         Ok(())
     }
 
     fn read_printed(&mut self, last: Option<&Report>) -> Result<(), Failure> {
         let printed = Printed::new(self.task).map_err(|error| harness(Phase::Score, &error))?;
-        let text = last.map(|report| format!("{}\n{}", report.stderr.text(), report.stdout.text())).unwrap_or_default();
+        let text = last
+            .map(|report| format!("{}\n{}", report.stderr.text(), report.stdout.text()))
+            .unwrap_or_default();
         for (metric, value) in printed.read(&text) {
             if !value.is_finite() {
                 return Err(Failure::new(Phase::Train, Cause::NonFiniteMetric { metric }));
             }
             if !self.task.is_harness_metric(&metric) {
                 let provenance = Provenance::Recipe;
-                self.measured.measurements.push(Measurement { metric, value, split: Split::Search, provenance });
+                self.measured.measurements.push(Measurement {
+                    metric,
+                    value,
+                    split: Split::Search,
+                    provenance,
+                });
             }
         }
         Ok(())
@@ -212,11 +244,16 @@ impl<R: Runner> Run<'_, R> {
     /// The task's metric and those of its gates must all be there.
     fn require_metrics(&self) -> Result<(), Failure> {
         let phase = if self.task.evaluator.is_some() { Phase::Score } else { Phase::Train };
-        let needed = std::iter::once(&self.task.metric.name).chain(self.task.gates.iter().map(|gate| &gate.metric));
+        let needed = std::iter::once(&self.task.metric.name)
+            .chain(self.task.gates.iter().map(|gate| &gate.metric));
         for metric in needed {
             let found = |m: &Measurement| m.metric == *metric && m.split == Split::Search;
             if !self.measured.measurements.iter().any(found) {
-                let source = if phase == Phase::Score { "the evaluator's result" } else { "the last stage's output" };
+                let source = if phase == Phase::Score {
+                    "the evaluator's result"
+                } else {
+                    "the last stage's output"
+                };
                 return Err(Failure::new(phase, Cause::MetricMissing { metric: metric.clone() })
                     .excerpt(format!("{source} has no `{metric}`")));
             }

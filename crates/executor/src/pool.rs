@@ -13,7 +13,9 @@ use fs_err as fs;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// More GPUs are asked for than there are.
-    #[error("{slots} slots of {each} GPUs need {needed} GPUs, but this machine shows {found}; use fewer slots")]
+    #[error(
+        "{slots} slots of {each} GPUs need {needed} GPUs, but this machine shows {found}; use fewer slots"
+    )]
     Gpus {
         /// Slots asked for.
         slots: usize,
@@ -120,7 +122,8 @@ pub fn recover(root: &Path) -> Result<(), Error> {
             let path = unit?.path();
             if path.extension().is_some_and(|extension| extension == "alive") {
                 let report = path.with_extension("json");
-                empiric_sandbox::reap_orphans(&report).map_err(|source| Error::Orphan { path: report, source })?;
+                empiric_sandbox::reap_orphans(&report)
+                    .map_err(|source| Error::Orphan { path: report, source })?;
             }
         }
     }
@@ -151,6 +154,9 @@ mod tests {
     fn too_few_gpus_is_said_with_numbers() {
         let dir = tempfile::tempdir().unwrap();
         let error = Pool::local(dir.path(), 2, 1, &[0]).unwrap_err().to_string();
-        assert_eq!(error, "2 slots of 1 GPUs need 2 GPUs, but this machine shows 1; use fewer slots");
+        assert_eq!(
+            error,
+            "2 slots of 1 GPUs need 2 GPUs, but this machine shows 1; use fewer slots"
+        );
     }
 }

@@ -38,7 +38,11 @@ impl Runner for LocalRunner {
         self.unit(unit, None, &self.cancel).await
     }
 
-    async fn run_joined(&self, first: UnitSpec, second: UnitSpec) -> Result<(Report, Report), Lost> {
+    async fn run_joined(
+        &self,
+        first: UnitSpec,
+        second: UnitSpec,
+    ) -> Result<(Report, Report), Lost> {
         let (left, right) = pipe_pair().map_err(|error| Lost(error.to_string()))?;
         // The second serves the first: once the first has ended, nobody listens any more.
         let over = self.cancel.child_token();
@@ -59,11 +63,24 @@ impl Runner for LocalRunner {
 }
 
 impl LocalRunner {
-    async fn unit(&self, spec: UnitSpec, pipes: Option<Pipes>, cancel: &CancellationToken) -> Result<Report, Lost> {
-        let unit = Unit { policy: spec.policy, level: self.level, cgroup: self.cgroup.clone(), report: spec.report };
+    async fn unit(
+        &self,
+        spec: UnitSpec,
+        pipes: Option<Pipes>,
+        cancel: &CancellationToken,
+    ) -> Result<Report, Lost> {
+        let unit = Unit {
+            policy: spec.policy,
+            level: self.level,
+            cgroup: self.cgroup.clone(),
+            report: spec.report,
+        };
         let Launch { command, request, report } = unit.launch(&self.exe, pipes).map_err(lost)?;
         let mut child = Command::from(command).spawn().map_err(lost)?;
-        let mut input = child.stdin.take().ok_or_else(|| Lost("the helper has no standard input".to_owned()))?;
+        let mut input = child
+            .stdin
+            .take()
+            .ok_or_else(|| Lost("the helper has no standard input".to_owned()))?;
         // A helper that is gone already shows in the missing report.
         input.write_all(&request).await.ok();
         let status = tokio::select! {
@@ -75,7 +92,9 @@ impl LocalRunner {
         };
         let status = status.map_err(lost)?;
         let found = Report::read(&report).map_err(lost)?;
-        found.ok_or_else(|| Lost(format!("the unit's helper left no report and ended with {status}")))
+        found.ok_or_else(|| {
+            Lost(format!("the unit's helper left no report and ended with {status}"))
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use empiric_core::{Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State};
+use empiric_core::{
+    Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State,
+};
 use empiric_decide::Basis;
 use serde::Serialize;
 
@@ -96,7 +98,12 @@ impl Status {
         let task = study.task();
         let counts = study.counts();
         let summary = empiric_decide::summary(study);
-        let finished = study.trials().iter().flat_map(|trial| &trial.replicates).filter(|r| r.result.is_some()).count();
+        let finished = study
+            .trials()
+            .iter()
+            .flat_map(|trial| &trial.replicates)
+            .filter(|r| r.result.is_some())
+            .count();
         Self {
             study: study.id().to_string(),
             task: task.name.clone(),

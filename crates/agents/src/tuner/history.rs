@@ -158,12 +158,6 @@ impl History {
         }
     }
 
-    /// Points measured and under way.
-    pub(crate) fn points(&self) -> impl Iterator<Item = &Point> {
-        let ended = self.observations.iter().map(|seen| &seen.point);
-        ended.chain(self.running.iter().map(|(point, _)| point))
-    }
-
     /// The observation of a trial.
     pub(crate) fn of(&self, no: TrialNo) -> Option<&Observation> {
         self.observations

@@ -6,8 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use empiric_core::{Digest, Study, StudyId, TrialNo};
-use globset::GlobSet;
+use empiric_core::{Digest, Globs, Study, StudyId, TrialNo};
 
 use super::{
     find::{Found, Recipe, find},
@@ -71,7 +70,7 @@ impl Memo {
         &mut self,
         sources: &dyn Sources,
         trial: TrialNo,
-        editable: &GlobSet,
+        editable: &Globs,
     ) -> Result<Arc<Recipe>, SourceError> {
         if let Some(recipe) = self.trees.get(&trial) {
             return Ok(recipe);
@@ -81,9 +80,9 @@ impl Memo {
     }
 
     /// Parses a tree, leaving files that were seen before alone.
-    pub(crate) fn parse(&mut self, files: Files, editable: &GlobSet) -> Recipe {
+    pub(crate) fn parse(&mut self, files: Files, editable: &Globs) -> Recipe {
         let mut all = Vec::new();
-        for (path, text) in files.iter().filter(|(path, _)| editable.is_match(path)) {
+        for (path, text) in files.iter().filter(|(path, _)| editable.matches(path)) {
             let key = Digest::of(format!("{path}\0{text}").as_bytes());
             let found = self
                 .files

@@ -21,7 +21,7 @@ fn mean(values: &[f64]) -> f64 {
 /// champion under the same policy and verdicts.
 fn compare(world: World) -> (f64, f64) {
     let shares = |search: fn(World, u64, u32) -> f64| {
-        mean(&(0..40).map(|seed| search(world, seed, 60)).collect::<Vec<_>>())
+        mean(&(0..20).map(|seed| search(world, seed, 60)).collect::<Vec<_>>())
     };
     let (tuner, random) = (shares(tuner_search), shares(random_search));
     println!("{world:?}: share of the possible gain, tuner {tuner:.2} random {random:.2}");
@@ -112,6 +112,22 @@ fn a_near_miss_is_brought_back_by_its_margin() {
     assert_eq!((proposal.operator, &proposal.parents[..]), (Operator::Repair, &[wide][..]));
     let width = sim::value_of(proposal.edits["train.py"].as_ref().unwrap(), "WIDTH");
     assert!((65.0..=96.0).contains(&width), "WIDTH {width}");
+}
+
+#[test]
+fn a_chain_of_failures_goes_back_to_what_last_worked() {
+    let mut sim = Sim::new(World::Gated, 1, 60);
+    let mut failed = TrialNo::BASELINE;
+    for width in [512, 256] {
+        failed = sim.by_hand(&[("WIDTH", Value::Int(width))], &[failed.0]);
+        sim.judge(failed);
+    }
+    let (_, proposal) = sim.propose(&Tuner::default(), ask(Operator::Debug, &[failed.0]));
+    let proposal = proposal.unwrap();
+    assert_eq!((proposal.operator, &proposal.parents[..]), (Operator::Debug, &[failed][..]));
+    let width = sim::value_of(proposal.edits["train.py"].as_ref().unwrap(), "WIDTH");
+    // Half-way back to the failed parent would be wider still.
+    assert!((64.0..=112.0).contains(&width), "WIDTH {width}");
 }
 
 #[test]

@@ -11,11 +11,17 @@ use empiric_sandbox::{Captured, Ending};
 use super::*;
 
 pub(crate) fn task() -> Task {
-    let command = |program: &str| Command { run: vec![program.to_owned()], limits: Limits::default() };
+    let command =
+        |program: &str| Command { run: vec![program.to_owned()], limits: Limits::default() };
     Task {
         name: "tiny".to_owned(),
         summary: String::new(),
-        recipe: Recipe { root: "recipe".to_owned(), edit: vec!["*".to_owned()], writable: false, max_file_bytes: 1 << 20 },
+        recipe: Recipe {
+            root: "recipe".to_owned(),
+            edit: vec!["*".to_owned()],
+            writable: false,
+            max_file_bytes: 1 << 20,
+        },
         surfaces: Vec::new(),
         environment: Environment::default(),
         prepare: None,
@@ -39,11 +45,16 @@ struct Script {
 
 impl Script {
     fn play(&self, unit: &UnitSpec) -> Report {
-        let (ending, printed) = self.endings.lock().unwrap().pop_front().expect("an ending for each unit");
+        let (ending, printed) =
+            self.endings.lock().unwrap().pop_front().expect("an ending for each unit");
         if unit.name == "evaluator" && !self.result.is_empty() {
             fs::write(unit.policy.env[contract::RESULT].clone(), self.result).unwrap();
         }
-        let stdout = Captured { head: printed.to_owned(), total_bytes: printed.len() as u64, ..Captured::default() };
+        let stdout = Captured {
+            head: printed.to_owned(),
+            total_bytes: printed.len() as u64,
+            ..Captured::default()
+        };
         let report = serde_json::json!({
             "ending": ending, "level": "none", "accounting": "watchdog", "stdout": stdout,
             "stderr": Captured::default(),
@@ -64,7 +75,11 @@ impl Runner for Script {
         Ok(self.play(&unit))
     }
 
-    async fn run_joined(&self, first: UnitSpec, second: UnitSpec) -> Result<(Report, Report), Lost> {
+    async fn run_joined(
+        &self,
+        first: UnitSpec,
+        second: UnitSpec,
+    ) -> Result<(Report, Report), Lost> {
         Ok((self.play(&first), self.play(&second)))
     }
 
@@ -158,19 +173,30 @@ fn the_evaluator_answers_for_itself_and_only_for_itself() {
         assert_eq!(failure(&measured), (Phase::Score, &cause, blame), "{ending:?}");
     }
     let nan = run(task(), &[OK, OK], r#"{"metrics": {"loss": NaN}}"#);
-    assert_eq!(failure(&nan), (Phase::Score, &Cause::NonFiniteMetric { metric: "loss".to_owned() }, Recipe));
+    assert_eq!(
+        failure(&nan),
+        (Phase::Score, &Cause::NonFiniteMetric { metric: "loss".to_owned() }, Recipe)
+    );
     let missing = run(task(), &[OK, OK], r#"{"metrics": {"other": 1}}"#);
-    assert_eq!(failure(&missing), (Phase::Score, &Cause::MetricMissing { metric: "loss".to_owned() }, Evaluator));
+    assert_eq!(
+        failure(&missing),
+        (Phase::Score, &Cause::MetricMissing { metric: "loss".to_owned() }, Evaluator)
+    );
 }
 
 #[test]
 fn a_predictor_that_dies_is_the_cause_of_what_the_evaluator_makes_of_it() {
     let mut with_predictor = task();
     with_predictor.predictor = with_predictor.evaluator.clone();
-    let measured = run(with_predictor.clone(), &[OK, (Ending::Exit(3), ""), (Ending::OutOfMemory, "")], "");
+    let measured =
+        run(with_predictor.clone(), &[OK, (Ending::Exit(3), ""), (Ending::OutOfMemory, "")], "");
     assert_eq!(failure(&measured).1, &Cause::OutOfMemory);
     let measured = run(with_predictor, &[OK, (Ending::Exit(1), ""), (Ending::Signal(13), "")], "");
-    assert_eq!(failure(&measured).1, &Cause::EvaluatorCrash, "a broken pipe is not the predictor's fault");
+    assert_eq!(
+        failure(&measured).1,
+        &Cause::EvaluatorCrash,
+        "a broken pipe is not the predictor's fault"
+    );
 }
 
 #[test]
@@ -185,6 +211,10 @@ fn without_an_evaluator_the_printed_metric_is_self_reported() {
     let silent = run(quick, &[OK], "");
     assert_eq!(
         failure(&silent),
-        (Phase::Train, &Cause::MetricMissing { metric: "loss".to_owned() }, empiric_core::Blame::Recipe)
+        (
+            Phase::Train,
+            &Cause::MetricMissing { metric: "loss".to_owned() },
+            empiric_core::Blame::Recipe
+        )
     );
 }

@@ -1,0 +1,237 @@
+//! Taking a study up: opened or begun, checked to be the one asked for, and what an earlier session left fenced.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo};
+use empiric_executor::{LocalRunner, Logs, Pool};
+use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
+use empiric_lineage::{CommitSpec, Import, Rules, Store};
+use empiric_search::Policy;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    Error, Options,
+    budget::Meter,
+    dispatcher::{Engine, Notice, blocking},
+    propose::Workshop,
+};
+
+/// Events read at one time when a study is taken up again.
+const PAGE: u32 = 1000;
+
+/// Logs go to the study's blobs.
+struct BlobLogs(Blobs);
+
+impl Logs for BlobLogs {
+    fn keep(&self, text: &str) -> Option<empiric_core::BlobId> {
+        self.0.put(text.as_bytes()).ok()
+    }
+}
+
+impl Engine {
+    /// Opens the study in `options.layout`, or begins it, and fences what an earlier session left.
+    ///
+    /// # Errors
+    /// When the study belongs to something else, is held by another process, or cannot be read or written.
+    pub async fn open(
+        options: Options,
+        observer: mpsc::UnboundedSender<Notice>,
+    ) -> Result<Self, Error> {
+        let layout = &options.layout;
+        let task = &options.installation.task;
+        // What can be refused is refused before anything is written.
+        let rules = Arc::new(Rules::new(task)?);
+        let policy = empiric_search::policy(&options.settings.policy)
+            .ok_or_else(|| Error::Policy(options.settings.policy.clone()))?;
+        let gpus = task.stages.iter().map(|stage| stage.command.limits.gpus).max().unwrap_or(0);
+        let pool = Pool::local(&layout.slots(), options.slots, gpus as usize, &options.gpus)?;
+        let ledger = Ledger::open(empiric_ledger::Options {
+            dir: layout.root().to_owned(),
+            clock: Arc::clone(&options.clock),
+            durability: empiric_ledger::Durability::default(),
+        })?;
+        empiric_executor::recover(&layout.slots())?;
+        let history = History::take(&options, &ledger, policy, &observer).await?;
+        let store = Arc::new(store(&layout.store(), history.study.trials().is_empty())?);
+        let runner = LocalRunner {
+            exe: options.exe.clone(),
+            level: options.level,
+            cgroup: options.cgroup.clone(),
+            logs: Arc::new(BlobLogs(Blobs::of(layout.root()))),
+            cancel: CancellationToken::new(),
+        };
+        let mut engine = Self {
+            ledger,
+            inbox: Inbox::of(layout.root()),
+            study: history.study,
+            policy: history.policy,
+            workshop: Arc::new(Workshop { store, rules, proposer: Arc::clone(&options.proposer) }),
+            pool,
+            runner,
+            meter: history.meter,
+            observer,
+            inputs: mpsc::unbounded_channel(),
+            proposing: BTreeSet::new(),
+            stopping: None,
+            spoilt: 0,
+            barren: 0,
+            last_spoiler: String::new(),
+            options,
+        };
+        engine.begin().await?;
+        Ok(engine)
+    }
+
+    /// Checks that this is the study asked for, and records that a session begins.
+    async fn begin(&mut self) -> Result<(), Error> {
+        let asked = &self.options.installation.task;
+        let found = self.study.task();
+        if found.name != asked.name {
+            return Err(Error::OtherTask {
+                path: self.options.layout.root().to_owned(),
+                found: found.name.clone(),
+                asked: asked.name.clone(),
+            });
+        }
+        if found != asked {
+            return Err(Error::Drift { what: "the task" });
+        }
+        self.check_fixed()?;
+        let mut events = vec![Event::SessionStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: self.options.host.clone(),
+            sandbox: self.options.level.as_str().to_owned(),
+            cgroup: self.options.cgroup.accounting().as_str().to_owned(),
+            slots: self.pool.names().to_vec(),
+        }];
+        if self.options.settings.budget != *self.study.budget() && self.options.search {
+            events.push(Event::BudgetSet { budget: self.options.settings.budget });
+        }
+        for (replicate, trial) in self.study.leases() {
+            let reason = "the session that ran it ended".to_owned();
+            events.push(Event::Fenced { replicate: *replicate, trial: *trial, reason });
+        }
+        if self.study.trials().is_empty() {
+            let (fixed, reason) = (self.options.fixed, "the study opens".to_owned());
+            events.push(Event::SegmentOpened { segment: 0, fixed, reason });
+            events.push(Event::Asked {
+                trial: TrialNo::BASELINE,
+                arm: "baseline".to_owned(),
+                ask: Ask { operator: Operator::Draft, parents: Vec::new(), surface: None },
+            });
+            events.push(Event::Proposed { trial: TrialNo::BASELINE, edit: self.baseline().await? });
+        }
+        self.commit(events).await?;
+        // Proposals that were under way when the last session ended are made again from the same asks.
+        for no in self.unproposed() {
+            self.start_proposal(no);
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on when evaluator, data or environment are not what the segment opened with.
+    fn check_fixed(&self) -> Result<(), Error> {
+        let Some(opened) = self.study.fixed() else { return Ok(()) };
+        let now = self.options.fixed;
+        let pairs = [
+            ("the evaluator", opened.evaluator, now.evaluator),
+            ("the data", opened.data, now.data),
+            ("the environment", opened.environment, now.environment),
+        ];
+        match pairs.iter().find(|(_, opened, now)| opened != now) {
+            Some((what, ..)) => Err(Error::Drift { what }),
+            None => Ok(()),
+        }
+    }
+
+    /// Imports the unedited recipe.
+    async fn baseline(&self) -> Result<Edit, Error> {
+        let store = Arc::clone(&self.workshop.store);
+        let recipe = self.options.recipe.clone();
+        let at = (self.options.clock)();
+        blocking(move || {
+            let tree = store.import(&recipe, &Import::default())?;
+            let message = "t0: the unedited recipe\n".to_owned();
+            let commit = store.commit(&CommitSpec {
+                tree,
+                parents: &[],
+                message: &message,
+                at,
+                trial: TrialNo::BASELINE,
+            })?;
+            Ok(Edit {
+                proposer: "task".to_owned(),
+                operator: Operator::Draft,
+                parents: Vec::new(),
+                surface: None,
+                hypothesis: Hypothesis { text: "the unedited recipe".to_owned(), prediction: None },
+                tree,
+                commit,
+                files: Vec::new(),
+                detail: serde_json::Value::Null,
+            })
+        })
+        .await?
+    }
+}
+
+/// The store at `path`, made anew while the study has no trial: what a session that died at its very start left there
+/// is not referred to by anything.
+fn store(path: &Path, anew: bool) -> Result<Store, Error> {
+    if !anew {
+        return Ok(Store::open(path)?);
+    }
+    match fs_err::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
+    Ok(Store::init(path)?)
+}
+
+/// The study as its ledger tells it, and whoever learns from its events.
+struct History {
+    study: Study,
+    policy: Box<dyn Policy>,
+    meter: Meter,
+}
+
+impl History {
+    /// Reads the ledger from its start; an empty one is given its first event.
+    async fn take(
+        options: &Options,
+        ledger: &Ledger,
+        policy: Box<dyn Policy>,
+        observer: &mpsc::UnboundedSender<Notice>,
+    ) -> Result<Self, Error> {
+        let reader = Reader::open(options.layout.root())?;
+        let first = match reader.records(0, 1)?.pop() {
+            Some(first) => first,
+            None => {
+                let opened = Event::StudyOpened {
+                    study: StudyId(Uuid::now_v7()),
+                    task: Arc::clone(&options.installation.task),
+                    settings: options.settings.clone(),
+                };
+                let first = ledger.append(vec![opened]).await?.remove(0);
+                observer.send(Notice { record: first.clone(), study: Study::open(&first)? }).ok();
+                first
+            }
+        };
+        let mut history = Self { study: Study::open(&first)?, policy, meter: Meter::default() };
+        loop {
+            let page = reader.records(history.study.seq(), PAGE)?;
+            if page.is_empty() {
+                return Ok(history);
+            }
+            for record in page {
+                history.study.apply(&record)?;
+                history.policy.tell(&history.study, &record);
+                if let Event::Measured { result, .. } = &record.event {
+                    history.meter.observe(&result.cost);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What other processes ask of the session through the inbox, and trials made outside.
+
+use std::sync::Arc;
+
+use empiric_core::{Ask, Event, Operator, Outcome, TrialNo};
+use empiric_ledger::{Posted, Reply, Request, Submission};
+
+use crate::{
+    Error,
+    dispatcher::{Control, Engine, blocking, duplicate},
+};
+
+/// The arm of trials made outside.
+pub(crate) const SUBMITTED: &str = "submitted";
+
+impl Engine {
+    /// Answers what other processes asked for.
+    pub(crate) async fn read_inbox(&mut self) -> Result<(), Error> {
+        if !self.inbox.has_requests()? {
+            return Ok(());
+        }
+        let mail = self.inbox.waiting()?;
+        for posted in mail.posted {
+            self.answer(posted).await?;
+        }
+        let refusals = mail.unreadable.into_iter();
+        let refusals = refusals
+            .map(|(request, why)| Reply { request, trial: None, refusal: Some(why) })
+            .collect();
+        let records = self.ledger.append_answering(Vec::new(), refusals).await?;
+        self.apply(records)
+    }
+
+    async fn answer(&mut self, posted: Posted) -> Result<(), Error> {
+        let Posted { id, by, request, .. } = posted;
+        let mut trial = None;
+        let events = match request {
+            Request::Pause => vec![Event::Paused { by }],
+            Request::Resume => vec![Event::Resumed { by }],
+            Request::Stop => {
+                self.stop(Control::Stop, format!("stopped by {by}"));
+                Vec::new()
+            }
+            Request::Note { text } => vec![Event::Noted { by, text }],
+            Request::Budget { budget } => vec![Event::BudgetSet { budget }],
+            Request::Submit { submission } => {
+                let no = self.study.next_trial();
+                trial = Some(no);
+                self.submitted(no, by, submission).await?
+            }
+        };
+        let reply = Reply { request: id, trial, refusal: None };
+        let records = self.ledger.append_answering(events, vec![reply]).await?;
+        self.apply(records)
+    }
+
+    /// The events by which a submission becomes trial `no`: asked and proposed together, so that none is half taken.
+    async fn submitted(
+        &self,
+        no: TrialNo,
+        by: String,
+        submission: Submission,
+    ) -> Result<Vec<Event>, Error> {
+        let parents = match &submission.parents[..] {
+            [] => vec![self.study.champion()],
+            parents => parents.to_vec(),
+        };
+        let ask = Ask { operator: Operator::Improve, parents, surface: None };
+        let asked = Event::Asked { trial: no, arm: SUBMITTED.to_owned(), ask: ask.clone() };
+        let (workshop, study, at) =
+            (Arc::clone(&self.workshop), self.study.clone(), (self.options.clock)());
+        let made = blocking(move || workshop.submit(no, &ask, by, submission, &study, at)).await?;
+        let same = made.as_ref().ok().and_then(|edit| self.decided(edit));
+        let failed = |failure| Event::Concluded { trial: no, outcome: Outcome::Failed(failure) };
+        Ok(match (made, same) {
+            (Err(failure), _) => vec![asked, failed(failure)],
+            (Ok(edit), None) => vec![asked, Event::Proposed { trial: no, edit }],
+            (Ok(edit), Some(of)) => {
+                vec![asked, Event::Proposed { trial: no, edit }, failed(duplicate(of))]
+            }
+        })
+    }
+}
