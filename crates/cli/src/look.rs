@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict};
+use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict, study::State};
 use empiric_engine::{Asked, Layout};
 use empiric_ledger::{Blobs, Query, Reader};
 use empiric_lineage::{Export as Branch, Step, Store};
@@ -35,7 +35,11 @@ pub(crate) fn layout(dir: &Path) -> Result<Layout, Failure> {
 pub(crate) fn status(args: &StudyArgs) -> Result<(), Failure> {
     let layout = layout(&args.study)?;
     let study = Reader::open(layout.root())?.study()?;
-    let status = Status::of(&study);
+    let mut status = Status::of(&study);
+    if status.state == State::Running && !empiric_ledger::is_locked(layout.root()) {
+        // Its last session was killed before it could say so.
+        status.state = State::Stopped;
+    }
     if args.json {
         return Ok(out::json(&status)?);
     }

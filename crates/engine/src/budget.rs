@@ -1,7 +1,7 @@
 //! Whether there is room for one more trial: what is spent, what is reserved for trials under way, and what the closing
 //! comparison will need.
 
-use empiric_core::{Cost, Study, study::State};
+use empiric_core::{Cost, Study};
 
 /// Running means of what a replicate costs, from which reservations are made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,9 +37,6 @@ impl Meter {
     ///
     /// A trial under way is reserved for at one replicate; the closing comparison at two series of replicates.
     pub(crate) fn room(&self, study: &Study, slots: usize) -> Room {
-        if study.state() != State::Running {
-            return Room::Reserved;
-        }
         let budget = study.budget();
         let under_way = study.open_trials().iter().filter(|no| no.0 != 0).count();
         let closing = f64::from(2 * study.settings().rules.report_replicates);
