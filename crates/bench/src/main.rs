@@ -1,0 +1,74 @@
+//! What Empiric itself costs, measured on real studies of a task that does next to nothing.
+//!
+//! Prints counts and ratios, never a verdict: whoever reads them knows the machine. Built and run by
+//! `cargo xtask bench`, which hands over the `empiric` program whose `__unit` verb is the sandbox helper.
+
+mod meter;
+mod steady;
+mod study;
+mod task;
+mod throughput;
+mod utilisation;
+
+use std::{
+    ffi::OsString,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+
+const USAGE: &str = "usage: empiric-bench engine --exe EMPIRIC [--trials N] [--slots N]";
+
+/// What is asked on the command line.
+struct Words {
+    exe: PathBuf,
+    trials: u32,
+    slots: usize,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let words = read(std::env::args_os().skip(1))?;
+    let scratch = tempfile::tempdir().context("make a directory for the studies")?;
+    engine(&words, scratch.path())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Words> {
+    if words.next().is_none_or(|word| word != "engine") {
+        bail!("{USAGE}");
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut read = Words { exe: PathBuf::new(), trials: 5000, slots: cores };
+    while let Some(name) = words.next() {
+        let value = words.next().with_context(|| format!("a value is missing; {USAGE}"))?;
+        let number =
+            || value.to_str().and_then(|text| text.parse::<u32>().ok()).context("not a number");
+        match name.to_str() {
+            Some("--exe") => read.exe = value.into(),
+            Some("--trials") => read.trials = number()?.max(2),
+            Some("--slots") => read.slots = number()?.max(1) as usize,
+            _ => bail!("{} is unknown; {USAGE}", name.display()),
+        }
+    }
+    if !read.exe.is_file() {
+        bail!("--exe must name the empiric program; {USAGE}");
+    }
+    Ok(read)
+}
+
+fn engine(words: &Words, scratch: &Path) -> anyhow::Result<()> {
+    throughput::measure(words, scratch)?;
+    for slots in [4, 8, 16] {
+        utilisation::measure(words, scratch, slots)?;
+    }
+    say(utilisation::REFERENCE)
+}
+
+/// Prints one line.
+fn say(line: impl AsRef<str>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", line.as_ref())?;
+    Ok(out.flush()?)
+}

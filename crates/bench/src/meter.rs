@@ -1,0 +1,48 @@
+//! What this process and its children have used so far.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike as _,
+};
+
+/// One reading.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) at: Instant,
+    /// User and system time of this process: the dispatcher with all its threads.
+    pub(crate) own: Duration,
+    /// The same of all processes that it has waited for: sandbox helpers, and what they ran.
+    pub(crate) children: Duration,
+    /// CPU seconds that the helpers metered of recipe and evaluator, the sandbox's own start among them.
+    pub(crate) metered: f64,
+}
+
+impl Reading {
+    pub(crate) fn now(metered: f64) -> Self {
+        Self {
+            at: Instant::now(),
+            own: cpu(UsageWho::RUSAGE_SELF),
+            children: cpu(UsageWho::RUSAGE_CHILDREN),
+            metered,
+        }
+    }
+}
+
+fn cpu(who: UsageWho) -> Duration {
+    getrusage(who).map_or(Duration::ZERO, |used| {
+        let micros = (used.user_time() + used.system_time()).num_microseconds();
+        Duration::from_micros(micros.unsigned_abs())
+    })
+}
+
+/// Most memory this process has ever held, in bytes.
+pub(crate) fn peak_memory() -> anyhow::Result<u64> {
+    let status = fs_err::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).map(str::trim);
+    let kib: u64 = kib.context("/proc/self/status has no VmHWM")?.parse()?;
+    Ok(kib * 1024)
+}

@@ -1,0 +1,135 @@
+//! Trials per second, and what each costs at the start and at the end of a long study.
+
+use std::{path::Path, sync::Arc};
+
+use empiric_agents::Tuner;
+use empiric_core::Event;
+use empiric_engine::Layout;
+
+use crate::{
+    Words,
+    meter::{self, Reading},
+    say,
+    study::{Bench, bytes_below},
+    task,
+};
+
+/// Trials whose cost is compared at the two ends.
+const COST: usize = 100;
+/// Trials whose speed is compared at the two ends.
+const SPEED: usize = 500;
+
+pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
+    say(format!(
+        "engine: {} trials of two shell scripts by the embedded tuner, {} slots",
+        words.trials, words.slots
+    ))?;
+    let bench = Bench {
+        loaded: task::make(&scratch.join("task"), 0)?,
+        dir: scratch.join("study"),
+        exe: words.exe.clone(),
+        slots: words.slots,
+        trials: words.trials,
+        proposer: Arc::new(Tuner::default()),
+    };
+    let mut readings: Vec<Reading> = Vec::with_capacity(words.trials as usize + 1);
+    let mut metered = 0.0;
+    let mut replicates = 0;
+    let mut sandbox = String::new();
+    let layout = bench.run(|notice| {
+        let event = &notice.record.event;
+        if let Event::Measured { result, .. } = event {
+            metered += result.cost.cpu_s;
+            replicates += 1;
+        } else if let Event::Concluded { .. } = event {
+            // The baseline's end is where the first trial begins.
+            readings.push(Reading::now(metered));
+        } else if let Event::SessionStarted { sandbox: level, cgroup, .. } = event {
+            sandbox = format!("{level}, {cgroup}");
+        }
+    })?;
+    let memory = meter::peak_memory()?;
+    let trials = readings.len() - 1;
+    say(format!("  {trials} trials, {replicates} replicates, sandbox {sandbox}"))?;
+    speed(&readings)?;
+    cost(&readings)?;
+    say(format!("  peak memory of the dispatcher {:.1} MB", memory as f64 / 1e6))?;
+    disk(&layout, trials)?;
+    let verified = empiric_engine::verify(&layout)?;
+    let fault = verified.faults.first().map_or("no fault", |fault| &fault.what);
+    say(format!(
+        "  verified {} events, {} commits, {} verdicts: {fault}",
+        verified.events, verified.checked.commits, verified.checked.verdicts
+    ))?;
+    say(
+        "  reference on two cores: OpenEvolve 0.4.0 88 trials/s at the start, 5 ms growing to 56 ms per trial over 2,000, no isolation; ShinkaEvolve 0.0.7 4-6 trials/s",
+    )
+}
+
+/// The readings of the first and of the last `width` trials, ends included.
+fn ends(readings: &[Reading], width: usize) -> (&[Reading], &[Reading]) {
+    let width = width.min(readings.len() - 1);
+    (&readings[..=width], &readings[readings.len() - 1 - width..])
+}
+
+fn per_second(readings: &[Reading]) -> f64 {
+    match readings {
+        [first, .., last] => (readings.len() - 1) as f64 / (last.at - first.at).as_secs_f64(),
+        _ => f64::NAN,
+    }
+}
+
+fn speed(readings: &[Reading]) -> anyhow::Result<()> {
+    let (first, last) = ends(readings, SPEED);
+    say(format!(
+        "  {:.1} trials/s; first {} {:.1}, last {} {:.1}",
+        per_second(readings),
+        first.len() - 1,
+        per_second(first),
+        last.len() - 1,
+        per_second(last)
+    ))
+}
+
+/// CPU milliseconds per trial: of the dispatcher; of helpers and sandbox set-up outside what they metered; metered.
+fn milliseconds(readings: &[Reading]) -> [f64; 3] {
+    let [first, .., last] = readings else { return [f64::NAN; 3] };
+    let trials = (readings.len() - 1) as f64;
+    let own = (last.own - first.own).as_secs_f64();
+    let children = (last.children - first.children).as_secs_f64();
+    let metered = last.metered - first.metered;
+    [own, children - metered, metered].map(|seconds| 1e3 * seconds / trials)
+}
+
+fn cost(readings: &[Reading]) -> anyhow::Result<()> {
+    let (first, last) = ends(readings, COST);
+    let (begin, end) = (milliseconds(first), milliseconds(last));
+    say(format!("  CPU ms per trial      first {:<5} last {:<5} last/first", COST, COST))?;
+    let names = ["dispatcher", "sandbox helpers", "recipe, evaluator"];
+    for ((name, begin), end) in names.iter().zip(begin).zip(end) {
+        say(format!("    {name:<18} {begin:>10.2} {end:>10.2} {:>11.2}", end / begin))?;
+    }
+    Ok(())
+}
+
+fn disk(layout: &Layout, trials: usize) -> anyhow::Result<()> {
+    let root = layout.root();
+    let parts = [
+        ("ledger", root.join("ledger.db")),
+        ("git store", layout.store()),
+        ("blobs", root.join("blobs")),
+    ];
+    say("  bytes per trial on disk     apparent  allocated")?;
+    let mut sum = (0, 0);
+    for (name, path) in parts {
+        let (apparent, allocated) = if path.exists() { bytes_below(&path)? } else { (0, 0) };
+        sum = (sum.0 + apparent, sum.1 + allocated);
+        row(name, apparent, allocated, trials)?;
+    }
+    row("together", sum.0, sum.1, trials)
+}
+
+fn row(name: &str, apparent: u64, allocated: u64, trials: usize) -> anyhow::Result<()> {
+    let each = |bytes: u64| bytes as f64 / trials as f64;
+    say(format!("    {name:<22} {:>9.0} {:>10.0}", each(apparent), each(allocated)))
+}
