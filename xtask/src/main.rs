@@ -1,1 +1,40 @@
-fn main() {}
+//! `cargo xtask`: what people and CI do with this repository, in one place that needs nothing but Rust.
+
+mod bench;
+mod check;
+mod demo;
+mod machine;
+mod tools;
+#[cfg(test)]
+mod walls;
+
+use std::process::ExitCode;
+
+use crate::tools::say;
+
+const USAGE: &str = "\
+usage: cargo xtask <what>
+
+  demo              install what is missing, build, run a study of tasks/golf and say what to type next
+  test [--short]    everything that CI runs; --short leaves out the doc tests and the supply chain
+  bench engine [--trials N] [--slots N]
+                    what Empiric itself costs per trial, and how busy it keeps its slots";
+
+fn main() -> anyhow::Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["demo"] => demo::run(),
+        ["test"] => check::run(false),
+        ["test", "--short"] => check::run(true),
+        ["bench", "engine", ref more @ ..] => bench::engine(more),
+        ["help" | "--help" | "-h"] => {
+            say(USAGE);
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            say(USAGE);
+            Ok(ExitCode::from(2))
+        }
+    }
+}

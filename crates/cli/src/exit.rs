@@ -116,7 +116,7 @@ impl From<empiric_engine::Error> for Failure {
             | empiric_engine::Error::Lineage(_)
             | empiric_engine::Error::OutOfOrder(_)
             | empiric_engine::Error::OtherTask { .. }
-            | empiric_engine::Error::Drift { .. } => Kind::Study,
+            | empiric_engine::Error::TaskChanged => Kind::Study,
         };
         Self::new(kind, error)
     }

@@ -106,6 +106,9 @@ fn line(record: &Record, study: &Study) -> Option<String> {
         Event::Fenced { trial, reason, .. } => {
             Some(format!("{trial}: a replicate is void and runs again: {reason}"))
         }
+        Event::SegmentOpened { segment, reason, .. } if *segment > 0 => Some(format!(
+            "{reason}: scores from here on are not compared with earlier ones; baseline and champion are measured again"
+        )),
         Event::BudgetSet { .. }
         | Event::SegmentOpened { .. }
         | Event::Asked { .. }

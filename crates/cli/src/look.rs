@@ -6,7 +6,7 @@ use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict, study::State
 use empiric_engine::{Asked, Layout};
 use empiric_ledger::{Blobs, Query, Reader};
 use empiric_lineage::{Export as Branch, Step, Store};
-use empiric_report::{Status, TrialRow};
+use empiric_report::{Facts, Status, TrialRow};
 use serde_json::json;
 
 use crate::{
@@ -211,8 +211,67 @@ pub(crate) fn lineage(args: &StudyArgs) -> Result<(), Failure> {
     Ok(out::raw(&words::lineage(&study))?)
 }
 
-pub(crate) fn report(_: &Report) -> Result<(), Failure> {
-    Ok(())
+pub(crate) fn report(args: &Report) -> Result<(), Failure> {
+    let layout = layout(&args.study)?;
+    let reader = Reader::open(layout.root())?;
+    let study = reader.study()?;
+    let store = Store::open(&layout.store())?;
+    let diffs = |no: TrialNo| {
+        let trial = study.trial(no)?;
+        let edit = trial.edit.as_ref()?;
+        let parent = study.trial(*edit.parents.first()?)?.edit.as_ref()?;
+        Some(store.diff(parent.tree, edit.tree).ok()?.unified().to_owned())
+    };
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: ambient::machine(),
+        ledger_head: Some(reader.head()?.hash.to_string()),
+        command: command(&layout, &study)?,
+        verify: format!("empiric verify {}", shown(&layout)),
+        generated_at: (ambient::clock())(),
+    };
+    let page = empiric_report::html(&study, &diffs, &facts);
+    let path = args.output.clone().unwrap_or_else(|| layout.root().join("report.html"));
+    let staging = path.with_extension("html.partial");
+    fs_err::write(&staging, &page)?;
+    fs_err::rename(&staging, &path)?;
+    if args.json {
+        return Ok(out::json(&json!({"report": path, "bytes": page.len()}))?);
+    }
+    Ok(out::line(&path.display().to_string())?)
+}
+
+/// The command line that makes the study again.
+fn command(layout: &Layout, study: &Study) -> Result<String, Failure> {
+    let asked = Asked::read(layout)?;
+    let mut words = vec!["empiric run".to_owned(), quoted(&asked.task.display().to_string())];
+    if let Some(quick) = &asked.quick {
+        words.extend(quick.edit.iter().map(|glob| format!("--edit {}", quoted(glob))));
+        words.push(format!("--eval {} --metric {}", quoted(&quick.eval), quick.metric));
+        words.extend(
+            quick.pattern.iter().map(|pattern| format!("--metric-pattern {}", quoted(pattern))),
+        );
+    }
+    let budget = study.budget();
+    words.extend(budget.trials.map(|trials| format!("--trials {trials}")));
+    let caps = [(budget.wall_s, "s"), (budget.cpu_s, "cpus"), (budget.gpu_s, "gpus")];
+    let caps: Vec<String> =
+        caps.iter().filter_map(|(cap, unit)| Some(format!("{}{unit}", (*cap)?))).collect();
+    if !caps.is_empty() {
+        words.push(format!("--budget {}", caps.join(",")));
+    }
+    words.push(format!("--seed {} --slots {}", study.settings().seed, asked.slots));
+    Ok(words.join(" "))
+}
+
+/// `text` as one word of a shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {

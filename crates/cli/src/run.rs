@@ -106,7 +106,7 @@ pub(crate) fn options(
         layout,
         recipe: ready.loaded.recipe_dir,
         installation: ready.installation,
-        fixed: ready.fixed,
+        fixed: Arc::new(move || ready.watch.fixed()),
         settings,
         slots: place.slots,
         gpus: ambient::gpus(),

@@ -9,11 +9,10 @@ use std::{
     },
 };
 
-use empiric_core::study::Fixed;
 use empiric_engine::{Asked, Layout, QuickAsked};
 use empiric_evaluate::{DataEntry, Installation};
 use empiric_sandbox::{Capabilities, Level, probe};
-use empiric_tasks::{Diagnostic, Environments, Host, Loaded, Quick, Step};
+use empiric_tasks::{Diagnostic, Environments, Host, Loaded, Quick, Step, Watch};
 use indicatif::ProgressBar;
 
 use crate::{
@@ -28,7 +27,7 @@ use crate::{
 pub(crate) struct Ready {
     pub(crate) loaded: Loaded,
     pub(crate) installation: Installation,
-    pub(crate) fixed: Fixed,
+    pub(crate) watch: Watch,
     pub(crate) quick: Option<QuickAsked>,
 }
 
@@ -135,11 +134,7 @@ fn build(
         bar.finish_and_clear();
     }
     let data_dir = data.entries.first().and_then(|entry| entry.path.parent());
-    let fixed = Fixed {
-        evaluator: loaded.source_digest,
-        data: data.digest,
-        environment: environment.digest,
-    };
+    let watch = Watch::new(&loaded, &data, &environment)?;
     let installation = Installation {
         task: Arc::new(loaded.task.clone()),
         root: loaded.root.clone(),
@@ -153,7 +148,7 @@ fn build(
             .map(|entry| DataEntry { name: entry.name, path: entry.path, visible: entry.visible })
             .collect(),
     };
-    Ok(Ready { loaded, installation, fixed, quick })
+    Ok(Ready { loaded, installation, watch, quick })
 }
 
 /// The sandbox level that is asked for, if this machine offers it.

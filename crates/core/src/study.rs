@@ -67,6 +67,21 @@ pub struct Fixed {
     pub environment: Digest,
 }
 
+impl Fixed {
+    /// What differs from `before`, in words; none when nothing does.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> Option<String> {
+        let parts = [
+            ("the evaluator", self.evaluator != before.evaluator),
+            ("the data", self.data != before.data),
+            ("the environment", self.environment != before.environment),
+        ];
+        let changed: Vec<&str> =
+            parts.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect();
+        (!changed.is_empty()).then(|| format!("{} changed", changed.join(" and ")))
+    }
+}
+
 /// Where a study stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

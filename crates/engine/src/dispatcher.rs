@@ -7,7 +7,9 @@ use std::{
 
 use empiric_core::{
     Blame, Cause, Edit, Event, Failure, Outcome, Phase, Record, ReplicateId, Study, TrialNo,
-    Verdict, study::State, trial::Measured,
+    Verdict,
+    study::{Fixed, State},
+    trial::Measured,
 };
 use empiric_decide::{Closing, Step, Wanted};
 use empiric_executor::{LocalRunner, Pool, Slot};
@@ -80,7 +82,15 @@ pub struct Engine {
 /// What comes back from what was started.
 pub(crate) enum Input {
     Proposed(TrialNo, Result<Edit, Failure>),
-    Measured(ReplicateId, TrialNo, Slot, Measured),
+    Measured(ReplicateId, TrialNo, Slot, Ran),
+}
+
+/// What became of a replicate.
+pub(crate) enum Ran {
+    /// It ran under what its segment was opened with.
+    Done(Measured),
+    /// Evaluator, data or environment were not what the segment was opened with, before it or after it.
+    Drifted(Fixed),
 }
 
 impl Engine {
@@ -353,6 +363,8 @@ impl Engine {
         let installation = self.options.installation.clone();
         let store = Arc::clone(&self.workshop.store);
         let inputs = self.inputs.0.clone();
+        let look = Arc::clone(&self.options.fixed);
+        let opened = self.study.fixed();
         #[expect(
             clippy::disallowed_methods,
             reason = "its end is an input of the loop, which waits for all of them"
@@ -360,19 +372,27 @@ impl Engine {
         tokio::spawn(async move {
             let previous = slot.holds.take();
             let recipe = slot.dirs.recipe.clone();
-            let made = blocking(move || store.materialize(tree, &recipe, previous)).await;
-            let measured = match made {
+            let before = Arc::clone(&look);
+            let made = blocking(move || {
+                store.materialize(tree, &recipe, previous)?;
+                Ok::<_, Error>(before()?)
+            });
+            let ran = match made.await {
+                Ok(Ok(fixed)) if Some(fixed) != opened => Ran::Drifted(fixed),
                 Ok(Ok(_)) => {
-                    let writable = installation.task.recipe.writable;
                     let measured =
                         empiric_evaluate::measure(&runner, &installation, &slot.dirs, seed).await;
-                    slot.holds = (!writable).then_some(tree);
-                    measured
+                    slot.holds = (!installation.task.recipe.writable).then_some(tree);
+                    match blocking(move || look()).await {
+                        Ok(Ok(fixed)) if Some(fixed) != opened => Ran::Drifted(fixed),
+                        Ok(Ok(_)) => Ran::Done(measured),
+                        Ok(Err(error)) => Ran::Done(spoilt(&error)),
+                        Err(error) => Ran::Done(spoilt(&error)),
+                    }
                 }
-                Ok(Err(error)) => spoilt(&error),
-                Err(error) => spoilt(&error),
+                Ok(Err(error)) | Err(error) => Ran::Done(spoilt(&error)),
             };
-            inputs.send(Input::Measured(replicate, trial, slot, measured)).ok();
+            inputs.send(Input::Measured(replicate, trial, slot, ran)).ok();
         });
     }
 
@@ -421,8 +441,12 @@ impl Engine {
                     Err(failure) => self.conclude(trial, Outcome::Failed(failure)).await,
                 }
             }
-            Input::Measured(replicate, trial, slot, result) => {
+            Input::Measured(replicate, trial, slot, ran) => {
                 self.pool.give(slot);
+                let result = match ran {
+                    Ran::Done(result) => result,
+                    Ran::Drifted(fixed) => return self.drifted(replicate, trial, fixed).await,
+                };
                 let cancelled = result
                     .failure
                     .as_ref()
@@ -435,6 +459,24 @@ impl Engine {
                 self.commit(vec![Event::Measured { replicate, trial, result }]).await
             }
         }
+    }
+
+    /// Voids a replicate that did not run under what its segment was opened with, and opens the next segment, unless
+    /// another replicate has done so already.
+    async fn drifted(
+        &mut self,
+        replicate: ReplicateId,
+        trial: TrialNo,
+        fixed: Fixed,
+    ) -> Result<(), Error> {
+        let changed = self.study.fixed().and_then(|before| fixed.changed_since(&before));
+        let reason =
+            changed.clone().unwrap_or_else(|| "it ran across the end of its segment".to_owned());
+        let mut events = vec![Event::Fenced { replicate, trial, reason }];
+        if let Some(reason) = changed {
+            events.push(Event::SegmentOpened { segment: self.study.segment() + 1, fixed, reason });
+        }
+        self.commit(events).await
     }
 
     /// Records an edit; one whose tree has been decided already is not paid for again.

@@ -35,8 +35,8 @@ pub struct Options {
     pub installation: Installation,
     /// The recipe's directory, imported when the study opens.
     pub recipe: PathBuf,
-    /// Hashes of what must not change while a study goes on.
-    pub fixed: Fixed,
+    /// Hashes, as of now, of what must not change while measurements are compared.
+    pub fixed: Arc<dyn Fn() -> std::io::Result<Fixed> + Send + Sync>,
     /// How the study is asked; its budget replaces the recorded one when it differs.
     pub settings: Settings,
     /// Slots.
@@ -96,14 +96,11 @@ pub enum Error {
         /// The task asked for.
         asked: String,
     },
-    /// Something that must stay fixed has changed since the study opened.
+    /// The task asks for something else than when the study opened.
     #[error(
-        "{what} changed since this study opened, so its scores can no longer be compared; start a new study with --study"
+        "task.toml changed since this study opened: it asks for something else now; start a new study with --study"
     )]
-    Drift {
-        /// What changed: the evaluator, the data, the environment, the task.
-        what: &'static str,
-    },
+    TaskChanged,
     /// A policy that this version does not know.
     #[error("`{0}` is no policy; known are {known}", known = empiric_search::names().join(", "))]
     Policy(String),

@@ -96,9 +96,9 @@ impl Engine {
             });
         }
         if found != asked {
-            return Err(Error::Drift { what: "the task" });
+            return Err(Error::TaskChanged);
         }
-        self.check_fixed()?;
+        let fixed = (self.options.fixed)()?;
         let mut events = vec![Event::SessionStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.options.host.clone(),
@@ -113,9 +113,16 @@ impl Engine {
             let reason = "the session that ran it ended".to_owned();
             events.push(Event::Fenced { replicate: *replicate, trial: *trial, reason });
         }
+        if let Some(reason) = self.study.fixed().and_then(|before| fixed.changed_since(&before)) {
+            let segment = self.study.segment() + 1;
+            events.push(Event::SegmentOpened { segment, fixed, reason });
+        }
         if self.study.trials().is_empty() {
-            let (fixed, reason) = (self.options.fixed, "the study opens".to_owned());
-            events.push(Event::SegmentOpened { segment: 0, fixed, reason });
+            events.push(Event::SegmentOpened {
+                segment: 0,
+                fixed,
+                reason: "the study opens".to_owned(),
+            });
             events.push(Event::Asked {
                 trial: TrialNo::BASELINE,
                 arm: "baseline".to_owned(),
@@ -129,21 +136,6 @@ impl Engine {
             self.start_proposal(no);
         }
         Ok(())
-    }
-
-    /// Refuses to go on when evaluator, data or environment are not what the segment opened with.
-    fn check_fixed(&self) -> Result<(), Error> {
-        let Some(opened) = self.study.fixed() else { return Ok(()) };
-        let now = self.options.fixed;
-        let pairs = [
-            ("the evaluator", opened.evaluator, now.evaluator),
-            ("the data", opened.data, now.data),
-            ("the environment", opened.environment, now.environment),
-        ];
-        match pairs.iter().find(|(_, opened, now)| opened != now) {
-            Some((what, ..)) => Err(Error::Drift { what }),
-            None => Ok(()),
-        }
     }
 
     /// Imports the unedited recipe.

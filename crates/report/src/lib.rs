@@ -1,9 +1,11 @@
-//! What a study says of itself: the stable JSON shapes, the closing words, and the self-contained page.
+//! What a study says of itself: the stable JSON shapes, and the self-contained page that a sceptic can read.
 //!
-//! Reads a [`Study`](empiric_core::Study) and nothing else; decides nothing; knows no terminal.
+//! Reads a [`Study`](empiric_core::Study) and nothing else; decides nothing; knows no terminal and opens no file.
 
+mod page;
 mod status;
 
+pub use page::{Facts, html};
 pub use status::{
     Baseline, Champion, MeasurementRow, MetricName, OutcomeRow, Outcomes, Status, TrialRow,
 };

@@ -19,6 +19,7 @@ mod quick;
 mod shape;
 pub mod units;
 mod validate;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use prepare::{Data, DataEntry, prepare};
 pub use process::{Progress, Step};
 pub use python::{Requirement, RequirementError};
 pub use quick::{Quick, quick};
+pub use watch::Watch;
 
 use std::{ffi::OsString, path::PathBuf};
 

@@ -1,0 +1,438 @@
+//! The score curve: every trial's search score, the best confirmed so far, and the noise of one replicate.
+
+use std::collections::BTreeSet;
+
+use empiric_core::{Goal, Purpose, Split, Trial, TrialNo};
+use empiric_decide::stats::Sample;
+
+use super::{
+    svg::{self, Px, Scale},
+    text::{counted, esc, flat, number, put},
+    view::{Mark, View},
+};
+
+/// Trials up to which each is drawn; above, one mark stands for all of its outcome in a cell of [`CELL`] pixels.
+const EACH: usize = 2000;
+const CELL: [f64; 2] = [7.0, 8.0];
+/// Where the highest value is drawn, pixels.
+const TOP: f64 = 30.0;
+
+pub(super) fn write(view: &View<'_>, out: &mut String) {
+    out.push_str("<section id=\"curve\">\n<h2>Score of every trial</h2>\n");
+    let curve = Curve::of(view);
+    if curve.limits.is_none() {
+        out.push_str("<p>Nothing has been measured yet.</p>\n</section>\n");
+        return;
+    }
+    legend(view, out);
+    out.push_str("<figure>\n");
+    curve.draw(view, "wide", [920.0, 420.0], out);
+    curve.draw(view, "narrow", [400.0, 360.0], out);
+    put!(out, "<figcaption>{}</figcaption>\n</figure>\n</section>\n", curve.caption(view));
+}
+
+fn legend(view: &View<'_>, out: &mut String) {
+    let mut counts = [0_usize; Mark::ALL.len()];
+    for trial in view.study.trials() {
+        if let Some(place) = Mark::ALL.iter().position(|mark| *mark == Mark::of(trial)) {
+            counts[place] += 1;
+        }
+    }
+    out.push_str("<p class=\"legend\">");
+    for (mark, n) in Mark::ALL.iter().zip(counts).filter(|(_, n)| *n > 0) {
+        let n = if *mark == Mark::Baseline { String::new() } else { format!(" {n}") };
+        put!(out, "<span>{}{}{n}</span> ", mark.icon(), mark.name());
+    }
+    out.push_str(
+        "<span><svg class=\"icon\" viewBox=\"0 0 14 14\" aria-hidden=\"true\"><path class=\"best\" d=\"M0 10H7V4H14\"/></svg>best \
+         confirmed</span> <span><svg class=\"icon\" viewBox=\"0 0 14 14\" aria-hidden=\"true\"><rect class=\"band\" x=\"0\" \
+         y=\"2\" width=\"14\" height=\"10\"/></svg>baseline ± 2 sd of one replicate</span></p>\n",
+    );
+}
+
+/// A measured trial.
+#[derive(Debug)]
+struct Dot {
+    no: TrialNo,
+    mark: Mark,
+    score: f64,
+    title: String,
+}
+
+/// The baseline within one segment, from one trial to another.
+#[derive(Debug)]
+struct Band {
+    from: u32,
+    to: u32,
+    mean: f64,
+    sd: f64,
+}
+
+/// A kept trial: the score it was noticed for, and its mean on fresh seeds.
+#[derive(Debug)]
+struct Kept {
+    no: TrialNo,
+    score: Option<f64>,
+    mean: f64,
+    interval: Option<[f64; 2]>,
+    title: String,
+}
+
+/// The best confirmed level from one trial on; none where it is not known.
+#[derive(Debug)]
+struct Level {
+    from: u32,
+    mean: Option<f64>,
+}
+
+#[derive(Debug)]
+struct Curve {
+    last: u32,
+    dots: Vec<Dot>,
+    failed: Vec<(u32, String)>,
+    bands: Vec<Band>,
+    kept: Vec<Kept>,
+    levels: Vec<Level>,
+    /// First trials of later segments.
+    seams: Vec<u32>,
+    /// Lowest and highest value drawn in its place; none when nothing was measured.
+    limits: Option<[f64; 2]>,
+    /// Values beyond the limits.
+    beyond: usize,
+}
+
+impl Curve {
+    fn of(view: &View<'_>) -> Self {
+        let mut curve = Self {
+            last: view.study.next_trial().0.saturating_sub(1).max(1),
+            dots: Vec::new(),
+            failed: Vec::new(),
+            bands: Vec::new(),
+            kept: Vec::new(),
+            levels: Vec::new(),
+            seams: Vec::new(),
+            limits: None,
+            beyond: 0,
+        };
+        let mut segments = vec![(0_u32, 0_u32)];
+        for trial in view.study.trials() {
+            let mark = Mark::of(trial);
+            let scored = view.scored(trial);
+            if let (Some(scored), Some((current, _))) = (scored, segments.last())
+                && scored.segment > *current
+            {
+                segments.push((scored.segment, trial.no.0));
+                curve.seams.push(trial.no.0);
+            }
+            match (mark, scored) {
+                (Mark::Failed, _) => curve.failed.push((trial.no.0, title(trial, mark, None))),
+                (Mark::Keep, _) | (_, None) => {}
+                (_, Some(scored)) => curve.dots.push(Dot {
+                    no: trial.no,
+                    mark,
+                    score: scored.mean,
+                    title: title(trial, mark, Some((scored.mean, scored.n))),
+                }),
+            }
+        }
+        curve.kept = view.study.keeps().iter().filter_map(|no| kept(view, *no)).collect();
+        let ends = segments.iter().skip(1).map(|(_, from)| *from).chain([curve.last]);
+        for (&(segment, from), to) in segments.iter().zip(ends) {
+            curve.enter(view, segment, from, to);
+        }
+        curve.limit(view.metric().goal);
+        curve
+    }
+
+    /// Adds band and levels of `segment`, whose trials are `from..to`.
+    fn enter(&mut self, view: &View<'_>, segment: u32, from: u32, to: u32) {
+        let metric = &view.metric().name;
+        let values = |no: TrialNo, purpose: Purpose| -> Sample {
+            let values = view
+                .study
+                .trial(no)
+                .map_or_else(Vec::new, |trial| trial.values(metric, Split::Search, purpose, segment));
+            Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
+        };
+        let baseline = values(TrialNo::BASELINE, Purpose::Search);
+        if baseline.n > 0 {
+            let sd = baseline.sd().unwrap_or(0.0);
+            self.bands.push(Band { from, to, mean: baseline.mean, sd });
+        }
+        let level = |no: TrialNo| {
+            let fresh = values(no, Purpose::Confirm { of: no });
+            let sample = if fresh.n > 0 { fresh } else { values(no, Purpose::Search) };
+            (sample.n > 0).then_some(sample.mean)
+        };
+        let keeps = view.study.keeps();
+        let before = keeps.iter().rfind(|no| no.0 < from).copied().unwrap_or(TrialNo::BASELINE);
+        self.levels.push(Level { from, mean: level(before) });
+        let mut at = from;
+        for no in keeps.iter().filter(|no| (from.max(1)..to.saturating_add(1)).contains(&no.0)) {
+            // keeps are in the order of their conclusions, which may cross that of their numbers
+            at = at.max(no.0);
+            self.levels.push(Level { from: at, mean: level(*no) });
+        }
+    }
+
+    /// Chooses limits that all keeps and the noise band fit into, and most trials: beyond the outer fences (Tukey 1977:
+    /// three interquartile ranges) and farther on the worse side than what was gained, values are drawn at the edge.
+    fn limit(&mut self, goal: Goal) {
+        let mut core: Vec<f64> = self.kept.iter().flat_map(|kept| {
+            let ends = kept.interval.filter(|_| self.kept.len() <= 60).unwrap_or([kept.mean; 2]);
+            [Some(kept.mean), kept.score, Some(ends[0]), Some(ends[1])]
+        }).flatten().collect();
+        core.extend(self.bands.iter().flat_map(|b| [b.mean - 2.0 * b.sd, b.mean + 2.0 * b.sd]));
+        let mut scores: Vec<f64> = self.dots.iter().map(|dot| dot.score).collect();
+        scores.sort_by(f64::total_cmp);
+        let at = |share: f64| scores.get((share * scores.len().saturating_sub(1) as f64) as usize);
+        let (Some(q1), Some(q3)) = (at(0.25).copied(), at(0.75).copied()) else {
+            self.limits = span(&core);
+            return;
+        };
+        let fence = 3.0 * (q3 - q1);
+        let mut near = [q1 - fence, q3 + fence];
+        if let (Some([low, high]), false) = (span(&core), self.kept.is_empty()) {
+            let reach = 1.2 * (high - low);
+            match goal {
+                Goal::Minimize => near[1] = near[1].min(high + reach),
+                Goal::Maximize => near[0] = near[0].max(low - reach),
+            }
+        }
+        core.extend(scores.iter().filter(|score| (near[0]..=near[1]).contains(score)));
+        self.limits = span(&core).or_else(|| span(&scores)).map(|[low, high]| {
+            let margin = 0.04 * (high - low);
+            [low - margin, high + margin]
+        });
+        if let Some([low, high]) = self.limits {
+            self.beyond = scores.iter().filter(|score| !(low..=high).contains(*score)).count();
+        }
+    }
+
+    fn draw(&self, view: &View<'_>, class: &str, [width, height]: [f64; 2], out: &mut String) {
+        let Some([low, high]) = self.limits else { return };
+        let y = Scale::new(low, high, [height - 62.0, TOP]);
+        let rows = y.ticks(6, 0.0);
+        let widest = rows.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0);
+        let left = 14.0 + 7.0 * widest as f64;
+        let right = width - 12.0;
+        let x = Scale::new(0.0, f64::from(self.last), [left + 8.0, right - 8.0]);
+        let label = format!(
+            "{} by trial number: {} measured, {} failed, {}; the best confirmed goes from {} to {}",
+            view.metric_name(),
+            self.dots.len() + self.kept.len(),
+            self.failed.len(),
+            counted(self.kept.len(), "keep"),
+            self.levels.first().and_then(|level| level.mean).map_or("?".to_owned(), number),
+            self.levels.last().and_then(|level| level.mean).map_or("?".to_owned(), number),
+        );
+        svg::open(out, class, [width, height], &label);
+        let arrow = match view.metric().goal {
+            Goal::Minimize => "↓ lower is better",
+            Goal::Maximize => "↑ higher is better",
+        };
+        let name = format!("{}{} {arrow}", view.metric_name(), view.unit());
+        svg::words(out, "name", [4.0, 14.0], &name);
+        for (value, text) in rows {
+            let Px(at) = y.at(value);
+            svg::stroke(out, "grid", [left, at], [right, at]);
+            svg::words(out, "tick end", [left - 6.0, at + 4.0], &text);
+        }
+        let floor = height - 56.0;
+        let columns = if width > 600.0 { 10 } else { 5 };
+        for (value, text) in x.ticks(columns, 1.0) {
+            let Px(at) = x.at(value);
+            svg::stroke(out, "axis", [at, height - 34.0], [at, height - 30.0]);
+            svg::words(out, "tick mid", [at, height - 18.0], &text);
+        }
+        svg::stroke(out, "axis", [left, height - 34.0], [right, height - 34.0]);
+        svg::words(out, "tick mid", [(left + right) / 2.0, height - 4.0], "trial");
+        self.draw_bands(out, &x, &y);
+        for (index, seam) in self.seams.iter().enumerate() {
+            let Px(at) = x.at(f64::from(*seam) - 0.5);
+            svg::stroke(out, "seam", [at, 22.0], [at, floor]);
+            svg::words(out, "tick", [at + 4.0, 32.0], &format!("segment {}", index + 1));
+        }
+        self.draw_dots(out, &x, &y);
+        self.draw_failed(out, &x, [floor + 4.0, height - 36.0]);
+        self.draw_levels(out, &x, &y);
+        self.draw_kept(view, out, &x, &y);
+        out.push_str("</svg>\n");
+    }
+
+    fn draw_bands(&self, out: &mut String, x: &Scale, y: &Scale) {
+        for band in &self.bands {
+            let (Px(from), Px(to)) = (x.at(f64::from(band.from)), x.at(f64::from(band.to)));
+            let (Px(a), Px(b)) = (y.at(band.mean + 2.0 * band.sd), y.at(band.mean - 2.0 * band.sd));
+            let (from, wide) = (Px(from - 8.0), Px(to - from + 16.0));
+            let (top, tall) = (Px(a.min(b)), Px((a - b).abs().max(1.0)));
+            put!(
+                out,
+                "<rect class=\"band\" x=\"{from}\" y=\"{top}\" width=\"{wide}\" height=\"{tall}\"/>\n"
+            );
+        }
+    }
+
+    fn draw_dots(&self, out: &mut String, x: &Scale, y: &Scale) {
+        let thin = self.dots.len() > EACH;
+        let r = if self.dots.len() > 400 { 2.6 } else { 3.8 };
+        let mut taken = BTreeSet::new();
+        // the many and dull first, so that the few lie on top
+        for mark in Mark::ALL.iter().rev() {
+            for dot in self.dots.iter().filter(|dot| dot.mark == *mark) {
+                let (Px(at), Px(up)) = (x.at(f64::from(dot.no.0)), y.at(dot.score));
+                let cell = ((at / CELL[0]) as i32, (up / CELL[1]) as i32, *mark);
+                if thin && *mark != Mark::Baseline && !taken.insert(cell) {
+                    continue;
+                }
+                if y.holds(dot.score) {
+                    mark.draw(out, Px(at), Px(up), r, &dot.title);
+                } else {
+                    beyond(out, *mark, [at, up], up < TOP + 1.0, &dot.title);
+                }
+            }
+        }
+    }
+
+    fn draw_failed(&self, out: &mut String, x: &Scale, [top, bottom]: [f64; 2]) {
+        let mut drawn = None;
+        for (no, title) in &self.failed {
+            let Px(at) = x.at(f64::from(*no));
+            let column = at.round() as i32;
+            if self.failed.len() > EACH / 2 && drawn == Some(column) {
+                continue;
+            }
+            drawn = Some(column);
+            let (at, top, bottom, title) = (Px(at), Px(top), Px(bottom), esc(title));
+            put!(
+                out,
+                "<path class=\"failed\" d=\"M{at} {top}V{bottom}\"><title>{title}</title></path>\n"
+            );
+        }
+    }
+
+    fn draw_levels(&self, out: &mut String, x: &Scale, y: &Scale) {
+        let mut path = String::new();
+        let mut pen = false;
+        let ends = self.levels.iter().skip(1).map(|level| level.from).chain([self.last]);
+        for (level, to) in self.levels.iter().zip(ends) {
+            let seam = self.seams.contains(&level.from);
+            match level.mean {
+                None => pen = false,
+                Some(mean) => {
+                    let (from, to, at) = (x.at(f64::from(level.from)), x.at(f64::from(to)), y.at(mean));
+                    if pen && !seam {
+                        put!(path, "V{at}H{to}");
+                    } else {
+                        put!(path, "M{from} {at}H{to}");
+                    }
+                    pen = true;
+                }
+            }
+        }
+        put!(out, "<path class=\"best\" d=\"{path}\"/>\n");
+    }
+
+    fn draw_kept(&self, view: &View<'_>, out: &mut String, x: &Scale, y: &Scale) {
+        let champion = view.study.champion();
+        let below = view.metric().goal == Goal::Minimize;
+        let mut labels: Vec<[f64; 2]> = Vec::new();
+        for kept in self.kept.iter().rev() {
+            let (Px(at), Px(up)) = (x.at(f64::from(kept.no.0)), y.at(kept.mean));
+            if let Some(score) = kept.score {
+                let Px(noticed) = y.at(score);
+                svg::stroke(out, "shrink", [at, noticed], [at, up]);
+                let (at, noticed) = (Px(at), Px(noticed));
+                put!(out, "<circle class=\"noticed\" cx=\"{at}\" cy=\"{noticed}\" r=\"3\"/>\n");
+            }
+            if let Some([low, high]) = kept.interval
+                && self.kept.len() <= 60
+            {
+                let (Px(low), Px(high)) = (y.at(low), y.at(high));
+                svg::stroke(out, "interval thin", [at, low], [at, high]);
+            }
+            Mark::Keep.draw(out, Px(at), Px(up), 4.2, &kept.title);
+            let place = [at, if below { up + 18.0 } else { up - 11.0 }];
+            let clear = |other: &[f64; 2]| {
+                (other[0] - place[0]).abs() > 30.0 || (other[1] - place[1]).abs() > 13.0
+            };
+            if labels.iter().all(clear) {
+                let class = if kept.no == champion { "note mid strong" } else { "note mid" };
+                svg::words(out, class, place, &kept.no.to_string());
+                labels.push(place);
+            }
+        }
+    }
+
+    fn caption(&self, view: &View<'_>) -> String {
+        let mut text = "Search scores are means over a trial's search seeds, so one that was looked at once is as noisy \
+                        as the band. A kept trial is drawn filled at its mean on fresh seeds, with a 95 % interval, joined to \
+                        the hollow score it was noticed for. Ticks at the bottom are failures."
+            .to_owned();
+        if view.splits().contains(&Split::Select) {
+            text.push_str(
+                " All values here are on the split that proposers see; verdicts were reached on another.",
+            );
+        }
+        if self.beyond > 0 {
+            put!(
+                text,
+                " {} beyond the axis, drawn as triangles at its edge.",
+                if self.beyond == 1 { "One score lies".to_owned() } else { format!("{} scores lie", self.beyond) }
+            );
+        }
+        if self.dots.len() > EACH {
+            text.push_str(" Where marks of one outcome would cover one another, one stands for all.");
+        }
+        if !self.seams.is_empty() {
+            text.push_str(" Values left and right of a segment's line cannot be compared.");
+        }
+        text
+    }
+}
+
+fn kept(view: &View<'_>, no: TrialNo) -> Option<Kept> {
+    let trial = view.study.trial(no)?;
+    let score = view.scored(trial);
+    let fresh = view.confirmed(trial, Split::Search);
+    let mean = if fresh.n > 0 { fresh.mean } else { score?.mean };
+    Some(Kept {
+        no,
+        score: score.map(|scored| scored.mean),
+        mean,
+        interval: fresh.estimate(0.95).interval,
+        title: title(trial, Mark::Keep, Some((mean, fresh.n))),
+    })
+}
+
+/// What hovering shows.
+fn title(trial: &Trial, mark: Mark, score: Option<(f64, usize)>) -> String {
+    let name = match &trial.outcome {
+        Some(empiric_core::Outcome::Failed(failure)) => flat(&failure.cause.to_string(), 80),
+        Some(empiric_core::Outcome::Valid { .. }) | None => mark.name().to_owned(),
+    };
+    let score = score
+        .map(|(mean, n)| format!(" {} over {}", number(mean), counted(n, "replicate")))
+        .unwrap_or_default();
+    let hypothesis = flat(View::hypothesis(trial), 100);
+    let colon = if hypothesis.is_empty() { "" } else { ": " };
+    format!("{} {name}{score}{colon}{hypothesis}", trial.no)
+}
+
+fn beyond(out: &mut String, mark: Mark, [x, y]: [f64; 2], top: bool, title: &str) {
+    let (tip, foot) = if top { (y - 4.0, y + 3.0) } else { (y + 4.0, y - 3.0) };
+    let (class, title) = (mark.name(), esc(title));
+    let [left, right] = [Px(x - 4.0), Px(x + 4.0)];
+    let (x, tip, foot) = (Px(x), Px(tip), Px(foot));
+    put!(
+        out,
+        "<path class=\"{class}\" d=\"M{x} {tip}L{left} {foot}H{right}Z\"><title>{title}</title></path>\n"
+    );
+}
+
+/// Lowest and highest; none of nothing.
+fn span(values: &[f64]) -> Option<[f64; 2]> {
+    let low = values.iter().copied().filter(|value| value.is_finite()).reduce(f64::min)?;
+    let high = values.iter().copied().filter(|value| value.is_finite()).reduce(f64::max)?;
+    Some([low, high])
+}

@@ -1,0 +1,183 @@
+//! What every section looks at, and the marks that outcomes are drawn with.
+
+use std::collections::BTreeSet;
+
+use empiric_core::{Metric, Outcome, Purpose, Replicate, Split, Study, Trial, TrialNo, Verdict};
+use empiric_decide::{Summary, stats::Sample};
+
+use super::{
+    Facts,
+    svg::Px,
+    text::{esc, line, put},
+};
+
+/// One study with what has been worked out of it once.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) study: &'a Study,
+    pub(super) facts: &'a Facts,
+    pub(super) summary: Summary,
+}
+
+/// A trial's mean on the search split, as proposers see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scored {
+    pub(super) mean: f64,
+    pub(super) n: usize,
+    /// The segment that it was measured in first; other segments' values are not mixed in.
+    pub(super) segment: u32,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(study: &'a Study, facts: &'a Facts) -> Self {
+        Self { study, facts, summary: empiric_decide::summary(study) }
+    }
+
+    pub(super) fn metric(&self) -> &'a Metric {
+        &self.study.task().metric
+    }
+
+    /// The metric's name as HTML.
+    pub(super) fn metric_name(&self) -> String {
+        line(&self.metric().name, 60)
+    }
+
+    /// A space and the metric's unit as HTML, or nothing.
+    pub(super) fn unit(&self) -> String {
+        let unit = &self.metric().unit;
+        if unit.is_empty() { String::new() } else { format!("\u{a0}{}", line(unit, 24)) }
+    }
+
+    /// The search score of `trial`.
+    pub(super) fn scored(&self, trial: &Trial) -> Option<Scored> {
+        let metric = &self.metric().name;
+        let search = |replicate: &&Replicate| replicate.purpose == Purpose::Search;
+        let mut usable = trial.replicates.iter().filter(search).filter_map(|replicate| {
+            Some((replicate.segment, replicate.value(metric, Split::Search)?))
+        });
+        let (segment, first) = usable.next()?;
+        let rest = usable.filter(|(other, _)| *other == segment).map(|(_, value)| value);
+        let values: Vec<f64> = std::iter::once(first).chain(rest).collect();
+        let sample = Sample::of(&values);
+        sample.mean.is_finite().then_some(Scored { mean: sample.mean, n: sample.n, segment })
+    }
+
+    /// Values of `trial` from its own confirmation.
+    pub(super) fn confirmed(&self, trial: &Trial, split: Split) -> Sample {
+        let own = |replicate: &&Replicate| replicate.purpose == Purpose::Confirm { of: trial.no };
+        let Some(segment) = trial.replicates.iter().rfind(own).map(|last| last.segment) else {
+            return Sample::of(&[]);
+        };
+        let purpose = Purpose::Confirm { of: trial.no };
+        let values = trial.values(&self.metric().name, split, purpose, segment);
+        Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
+    }
+
+    /// Splits that the baseline has values of the metric on.
+    pub(super) fn splits(&self) -> BTreeSet<Split> {
+        let replicates = self.study.trial(TrialNo::BASELINE).map(|trial| &trial.replicates);
+        replicates
+            .into_iter()
+            .flatten()
+            .filter_map(|replicate| replicate.result.as_ref())
+            .flat_map(|result| &result.measurements)
+            .filter(|measurement| measurement.metric == self.metric().name)
+            .map(|measurement| measurement.split)
+            .collect()
+    }
+
+    /// The hypothesis of `trial` on one line, unescaped and not yet bounded.
+    pub(super) fn hypothesis(trial: &Trial) -> &str {
+        trial.edit.as_ref().map_or("", |edit| edit.hypothesis.text.as_str())
+    }
+}
+
+/// How a trial is drawn: its outcome has a shape, a colour and a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    Baseline,
+    Keep,
+    Inconclusive,
+    Discard,
+    Failed,
+    Open,
+}
+
+impl Mark {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Baseline,
+        Self::Keep,
+        Self::Inconclusive,
+        Self::Discard,
+        Self::Failed,
+        Self::Open,
+    ];
+
+    pub(super) fn of(trial: &Trial) -> Self {
+        match &trial.outcome {
+            _ if trial.no == TrialNo::BASELINE => Self::Baseline,
+            None => Self::Open,
+            Some(Outcome::Failed(_)) => Self::Failed,
+            Some(Outcome::Valid { verdict, .. }) => match verdict {
+                Verdict::Baseline => Self::Baseline,
+                Verdict::Keep => Self::Keep,
+                Verdict::Discard => Self::Discard,
+                Verdict::Inconclusive => Self::Inconclusive,
+            },
+        }
+    }
+
+    /// Its name, which is its class in the style sheet too.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Keep => "keep",
+            Self::Inconclusive => "inconclusive",
+            Self::Discard => "discard",
+            Self::Failed => "failed",
+            Self::Open => "open",
+        }
+    }
+
+    /// Draws it around a place, `r` pixels from middle to edge; `title` is plain text shown on hovering.
+    pub(super) fn draw(self, out: &mut String, Px(x): Px, Px(y): Px, r: f64, title: &str) {
+        let (tag, shape) = match self {
+            Self::Keep => ("circle", round(x, y, r * 1.2)),
+            Self::Discard => ("circle", round(x, y, r * 0.9)),
+            Self::Open => ("circle", round(x, y, r * 0.5)),
+            Self::Baseline => {
+                let (left, top, side) = (Px(x - r), Px(y - r), Px(2.0 * r));
+                let size = format!("width=\"{side}\" height=\"{side}\"");
+                ("rect", format!("x=\"{left}\" y=\"{top}\" {size}"))
+            }
+            Self::Inconclusive => {
+                let (top, s, back) = (Px(y - r * 1.25), Px(r * 1.25), Px(-r * 1.25));
+                let x = Px(x);
+                ("path", format!("d=\"M{x} {top}l{s} {s}l{back} {s}l{back} {back}z\""))
+            }
+            Self::Failed => {
+                let (left, top, d) = (Px(x - r * 0.9), Px(y - r * 0.9), Px(r * 1.8));
+                ("path", format!("d=\"M{left} {top}l{d} {d}m-{d} 0l{d} -{d}\""))
+            }
+        };
+        let class = self.name();
+        if title.is_empty() {
+            put!(out, "<{tag} class=\"{class}\" {shape}/>\n");
+        } else {
+            let title = esc(title);
+            put!(out, "<{tag} class=\"{class}\" {shape}><title>{title}</title></{tag}>\n");
+        }
+    }
+
+    /// It alone, as a picture among words.
+    pub(super) fn icon(self) -> String {
+        let mut out = "<svg class=\"icon\" viewBox=\"0 0 14 14\" aria-hidden=\"true\">".to_owned();
+        self.draw(&mut out, Px(7.0), Px(7.0), 4.2, "");
+        out.push_str("</svg>");
+        out
+    }
+}
+
+fn round(x: f64, y: f64, r: f64) -> String {
+    format!("cx=\"{}\" cy=\"{}\" r=\"{}\"", Px(x), Px(y), Px(r))
+}
