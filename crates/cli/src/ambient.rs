@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
 use empiric_ledger::Clock;
 use jiff::Timestamp;
 
-/// Every environment variable that Empiric reads: name and meaning. The reference is generated from it.
+/// Every environment variable that Empiric reads: name and meaning. The help text is made of it.
 pub(crate) const VARIABLES: [(&str, &str); 6] = [
     (
         "EMPIRIC_CACHE",

@@ -9,7 +9,7 @@ use crate::exit;
 /// Autonomous, auditable ML research: edits are proposed, an evaluator that no edit can touch measures them, and only
 /// what holds up on fresh seeds is kept.
 #[derive(Debug, Parser)]
-#[command(name = "empiric", version, about, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "empiric", version, about, after_help = exit::help(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,

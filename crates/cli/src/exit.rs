@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-/// Exit codes: the registry that the help text and the reference are made of.
+use crate::ambient;
+
+/// What kind of failure a command ended with; its number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -26,12 +28,34 @@ pub(crate) enum Kind {
     Interrupted = 130,
 }
 
-/// The exit codes, as every help text ends.
-pub(crate) const HELP: &str = "\
-Exit codes: 0 done, 1 internal error, 2 usage, 3 unusable task or input, 4 study unusable (held, other task, newer),
-5 verification found faults, 6 sandbox level not available, 7 baseline or evaluator broken, 130 interrupted.
+impl Kind {
+    /// Every kind with what it means: the registry that the help text is made of.
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Internal, "Empiric itself failed"),
+        (Self::Usage, "the command line is not understood"),
+        (Self::Input, "the task, or a file that was named, is not usable"),
+        (
+            Self::Study,
+            "the study is held by another process, of another task, or from a newer version",
+        ),
+        (Self::Faults, "verification found faults"),
+        (Self::Sandbox, "the asked sandbox level is not to be had here"),
+        (Self::Broken, "the baseline cannot be measured, or the evaluator keeps failing"),
+        (Self::Interrupted, "interrupted; the same command goes on"),
+    ];
+}
 
-Everything printed to standard output is data; talk goes to standard error.";
+/// How the help text ends: exit codes and environment variables, from their registries.
+pub(crate) fn help() -> String {
+    let codes =
+        Kind::ALL.map(|(kind, meaning)| format!("  {:>3}  {meaning}", kind as u8)).join("\n");
+    let variables =
+        ambient::VARIABLES.map(|(name, meaning)| format!("  {name:<15} {meaning}")).join("\n");
+    format!(
+        "Exit codes:\n    0  done\n{codes}\n\nEnvironment variables:\n{variables}\n\n\
+         Standard output is data; talk goes to standard error. With --json, errors are JSON too."
+    )
+}
 
 /// An error on its way to the user.
 #[derive(Debug)]
