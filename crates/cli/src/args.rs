@@ -301,6 +301,8 @@ pub(crate) enum SchemaName {
     Result,
     /// task.toml
     Task,
+    /// The environment variables that tell recipe and evaluator where things are
+    Variables,
 }
 
 #[derive(Debug, Args)]

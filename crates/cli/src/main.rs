@@ -121,6 +121,12 @@ fn init(args: &Init) -> Result<(), Failure> {
 fn schema(args: &Schema) -> Result<(), Failure> {
     let schema = match args.which {
         SchemaName::Result => serde_json::to_value(empiric_evaluate::result_schema())?,
+        SchemaName::Variables => {
+            let known = empiric_evaluate::contract::VARIABLES;
+            let meanings =
+                known.map(|(name, meaning)| (name.to_owned(), serde_json::Value::from(meaning)));
+            serde_json::Value::Object(meanings.into_iter().collect())
+        }
         SchemaName::Task => serde_json::to_value(empiric_tasks::schema())?,
     };
     Ok(out::line(&serde_json::to_string_pretty(&schema)?)?)

@@ -27,25 +27,28 @@ impl Replay {
         &mut self,
         record: &Record,
     ) -> Result<Option<String>, empiric_core::study::OutOfOrder> {
-        let wrong = match &record.event {
-            Event::Asked { trial, arm, ask } if *trial != TrialNo::BASELINE && arm != SUBMITTED => {
-                self.asks += 1;
-                let again = self.policy.ask(&self.study);
-                (again != *ask).then(|| {
-                    format!("the policy's ask for {trial} replays as {again:?}, not {ask:?}")
-                })
+        let mut wrong = None;
+        if let Event::Asked { trial, arm, ask } = &record.event
+            && *trial != TrialNo::BASELINE
+            && arm != SUBMITTED
+        {
+            self.asks += 1;
+            let again = self.policy.ask(&self.study);
+            if again != *ask {
+                wrong =
+                    Some(format!("the policy's ask for {trial} replays as {again:?}, not {ask:?}"));
             }
-            Event::Concluded { trial, outcome } if self.decided(*trial, outcome) => {
-                self.verdicts += 1;
-                match empiric_decide::next_step(&self.study, *trial) {
-                    Step::Conclude(again) if again == *outcome => None,
-                    other => Some(format!(
-                        "the outcome of {trial} replays as {other:?}, not {outcome:?}"
-                    )),
-                }
+        }
+        if let Event::Concluded { trial, outcome } = &record.event
+            && self.decided(*trial, outcome)
+        {
+            self.verdicts += 1;
+            let again = empiric_decide::next_step(&self.study, *trial);
+            if again != Step::Conclude(outcome.clone()) {
+                wrong =
+                    Some(format!("the outcome of {trial} replays as {again:?}, not {outcome:?}"));
             }
-            _ => None,
-        };
+        }
         self.study.apply(record)?;
         self.policy.tell(&self.study, record);
         Ok(wrong)

@@ -1,7 +1,7 @@
 //! Whether a study is what it says: chain, projections, blobs, commits, and every decision made again.
 
-use empiric_core::{BlobId, Event};
-use empiric_ledger::{Blobs, Reader};
+use empiric_core::Event;
+use empiric_ledger::Reader;
 use empiric_lineage::{Expected, Store};
 use serde::Serialize;
 
@@ -69,10 +69,9 @@ pub fn verify(layout: &Layout) -> Result<Verification, Error> {
     Ok(found)
 }
 
-/// Follows the events before `end`: decisions again, commits and blobs they name.
+/// Follows the events before `end`: decisions again, and the commits they name.
 fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Error> {
     let reader = Reader::open(layout.root())?;
-    let blobs = Blobs::of(layout.root());
     let mut expected = Vec::new();
     let mut proposed_at = std::collections::BTreeMap::new();
     let mut replay: Option<Replay> = None;
@@ -105,22 +104,9 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
                     }
                 },
             }
-            match &record.event {
-                Event::Proposed { trial, edit } => {
-                    proposed_at.insert(*trial, record.seq);
-                    expected.push(Expected { trial: *trial, commit: edit.commit, tree: edit.tree });
-                }
-                Event::Measured { result, .. } => {
-                    for log in result.units.iter().filter_map(|unit| unit.log.as_ref()) {
-                        let read = log.parse::<BlobId>().map_err(|error| error.to_string());
-                        if let Err(what) =
-                            read.and_then(|id| blobs.get(id).map_err(|error| error.to_string()))
-                        {
-                            found.faults.push(Fault { event: Some(record.seq), what });
-                        }
-                    }
-                }
-                _ => {}
+            if let Event::Proposed { trial, edit } = &record.event {
+                proposed_at.insert(*trial, record.seq);
+                expected.push(Expected { trial: *trial, commit: edit.commit, tree: edit.tree });
             }
         }
     }

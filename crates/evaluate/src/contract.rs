@@ -59,9 +59,11 @@ const FEEDBACK_LIMIT: usize = 2048;
 #[schemars(title = "Empiric evaluator result", rename = "Result")]
 struct RawResult {
     /// Metrics on the search split: what proposers see. Finite numbers.
+    #[schemars(with = "BTreeMap<String, f64>")]
     metrics: Unique<f64>,
     /// Metrics on further splits: `select` decides verdicts, `report` is read once at the end.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, f64>>")]
     splits: Unique<Unique<f64>>,
     /// A few words for proposers; bounded, control characters removed.
     #[serde(default)]
@@ -69,8 +71,7 @@ struct RawResult {
 }
 
 /// A JSON object whose keys are unique.
-#[derive(Debug, Default, JsonSchema)]
-#[schemars(transparent)]
+#[derive(Debug, Default)]
 struct Unique<V>(BTreeMap<String, V>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
