@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 
 use empiric_core::{
-    Budget, Outcome, Study, Trial, TrialNo,
+    Budget, Study, TrialNo,
     study::{Rules, Settings},
     task::Task,
 };
 use empiric_engine::{Ended, Layout};
 use empiric_ledger::{Inbox, Reader, Request, RequestId, Submission};
-use empiric_lineage::Rules as TreeRules;
 use serde::Serialize;
 
 use crate::{
     ambient,
     args::Check,
+    canaries::{Canary, canaries},
     exit::{Failure, Kind},
     live::Live,
     out,
@@ -23,18 +23,10 @@ use crate::{
     setup, words,
 };
 
-/// An edit whose outcome is known.
-struct Canary {
-    name: &'static str,
-    expected: &'static str,
-    file: String,
-    text: String,
-}
-
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
-    expected: &'static str,
+    expected: String,
     seen: String,
     ok: bool,
 }
@@ -105,68 +97,8 @@ fn row(reader: &Reader, canary: &Canary, id: RequestId) -> Result<Row, Failure> 
         None => None,
     };
     let seen = trial.as_ref().map_or_else(|| "no answer".to_owned(), words::outcome);
-    let ok = trial.as_ref().is_some_and(|trial| as_expected(canary, trial));
-    Ok(Row { name: canary.name, expected: canary.expected, seen, ok })
-}
-
-fn as_expected(canary: &Canary, trial: &Trial) -> bool {
-    match (&trial.outcome, canary.name) {
-        (Some(Outcome::Valid { verdict, .. }), "comment") => {
-            *verdict != empiric_core::Verdict::Keep
-        }
-        (Some(Outcome::Failed(failure)), "broken") => {
-            matches!(failure.blame, empiric_core::Blame::Edit | empiric_core::Blame::Recipe)
-        }
-        (Some(Outcome::Failed(failure)), "empty" | "protected") => {
-            failure.cause.name() == canary.expected.replace(' ', "_")
-        }
-        _ => false,
-    }
-}
-
-/// The canaries that this recipe allows.
-fn canaries(task: &Task, recipe: &std::path::Path) -> Result<Vec<Canary>, Failure> {
-    let rules = TreeRules::new(task)?;
-    let mut files = Vec::new();
-    let mut pending = vec![recipe.to_owned()];
-    while let Some(dir) = pending.pop() {
-        for entry in fs_err::read_dir(&dir)? {
-            let path = entry?.path();
-            let name = path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy().into_owned();
-            if path.is_dir() && !name.starts_with('.') {
-                pending.push(path);
-            } else if rules.editable(&name)
-                && let Ok(text) = fs_err::read_to_string(&path)
-            {
-                files.push((name, text));
-            }
-        }
-    }
-    files.sort();
-    let python = files.iter().position(|(name, _)| name.ends_with(".py"));
-    let (file, text) = files.get(python.unwrap_or(0)).cloned().ok_or_else(|| {
-        Failure::say(
-            Kind::Input,
-            "no file of the recipe matches [recipe] edit, so nothing can be tried",
-        )
-    })?;
-    let comment = if file.ends_with(".py") || file.ends_with(".sh") || file.ends_with(".toml") {
-        "#"
-    } else {
-        "//"
-    };
-    let canary = |name, expected, text: String| Canary { name, expected, file: file.clone(), text };
-    Ok(vec![
-        canary("comment", "not kept", format!("{text}\n{comment} nothing changes\n")),
-        canary("broken", "syntax or exception", format!("{text}\n)]}} this is no program (\n")),
-        canary("empty", "empty edit", text),
-        Canary {
-            name: "protected",
-            expected: "protected path",
-            file: "empiric-canary.forbidden".to_owned(),
-            text: "not editable\n".to_owned(),
-        },
-    ])
+    let ok = trial.as_ref().is_some_and(|trial| canary.expected.met(trial));
+    Ok(Row { name: canary.name, expected: canary.expected.words(), seen, ok })
 }
 
 fn tell(

@@ -3,6 +3,7 @@
 mod ambient;
 mod args;
 mod ask;
+mod canaries;
 mod check;
 mod diagnostics;
 mod doctor;
