@@ -4,6 +4,8 @@
 
 mod page;
 mod status;
+#[cfg(test)]
+mod story;
 
 pub use page::{Facts, html};
 pub use status::{

@@ -8,6 +8,9 @@ use empiric_core::{
 use empiric_decide::Basis;
 use serde::Serialize;
 
+#[cfg(test)]
+mod tests;
+
 /// `empiric status --json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -27,7 +30,7 @@ pub struct Status {
     pub metric: MetricName,
     /// The unedited recipe.
     pub baseline: Baseline,
-    /// Standard deviation of one replicate.
+    /// Standard deviation of one replicate; 0 until something was repeated.
     pub noise_sd: f64,
     /// Whether every baseline replicate gave the same value.
     pub deterministic: bool,
@@ -166,7 +169,7 @@ pub struct TrialRow {
     pub prediction: Option<Prediction>,
     /// How it ended; absent while it is open.
     pub outcome: Option<OutcomeRow>,
-    /// Every value of every finished replicate that proposers may see, with its seed.
+    /// Every value of every finished replicate, with its seed; proposers see the `search` split alone.
     pub measurements: Vec<MeasurementRow>,
     /// Its commit.
     pub commit: Option<String>,

@@ -91,7 +91,7 @@ pub enum Error {
     Landlock(#[from] landlock::RulesetError),
     /// The system call filter could not be built.
     #[error("build the system call filter")]
-    Seccomp(#[from] seccompiler::BackendError),
+    Seccomp(#[from] std::num::TryFromIntError),
 }
 
 impl Error {

@@ -18,12 +18,7 @@ const POINTS: usize = 1500;
 
 pub(super) fn write(view: &View<'_>, out: &mut String) {
     out.push_str("<section id=\"predictions\">\n<h2>Predictions against what came</h2>\n");
-    let registered = view
-        .study
-        .trials()
-        .iter()
-        .filter(|trial| prediction(trial).is_some())
-        .count();
+    let registered = view.study.trials().iter().filter(|trial| prediction(trial).is_some()).count();
     let checked = checked(view);
     if checked.is_empty() {
         put!(
@@ -39,15 +34,20 @@ pub(super) fn write(view: &View<'_>, out: &mut String) {
     put!(
         out,
         "<p>{} registered before the run; {} measured beside the first parent on the same search seeds. The direction was \
-         right in <b>{right} of {} ({})</b>{}. Of {} that moved by more than {CLEAR} noise standard deviations of such a \
-         difference it was right in <b>{clear_right} ({})</b>. A coin gets half of rises and falls right.</p>\n",
+         right in <b>{right} of {} ({})</b>{}. Of the {} that moved by more than noise explains it was right in \
+         <b>{clear_right}{}</b>. A coin gets half of all rises and falls right; a prediction that nothing moves is right \
+         within noise, which is {CLEAR} standard deviations of such a difference.</p>\n",
         counted(registered, "prediction"),
         checked.len(),
         checked.len(),
         share(right, checked.len()),
         wilson(right, checked.len()),
         clear.len(),
-        share(clear_right, clear.len()),
+        if clear.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", share(clear_right, clear.len()))
+        },
     );
     out.push_str("<div class=\"beside\">\n");
     scatter(view, &checked, out);
@@ -99,7 +99,8 @@ fn checked<'a>(view: &View<'a>) -> Vec<Checked<'a>> {
     for trial in view.study.trials().iter() {
         let Some(prediction) = prediction(trial) else { continue };
         let Some(came) = came(view, trial, &prediction.metric) else { continue };
-        let sd = *noise.entry(&prediction.metric).or_insert_with(|| spread(view, &prediction.metric));
+        let sd =
+            *noise.entry(&prediction.metric).or_insert_with(|| spread(view, &prediction.metric));
         let clear = came.change.abs() > CLEAR * sd * (2.0 / came.n as f64).sqrt();
         let right = match prediction.direction {
             Direction::Increase => came.change > 0.0,
@@ -145,18 +146,20 @@ fn scatter(view: &View<'_>, checked: &[Checked<'_>], out: &mut String) {
         reach(points.iter().map(|(found, _)| found.change)),
     ];
     let (width, height) = (420.0, 340.0);
-    let (left, right, top, bottom) = (64.0, width - 10.0, 24.0, height - 46.0);
+    let (left, right, top, bottom) = (64.0, width - 22.0, 24.0, height - 46.0);
     let x = Scale::new(-x_reach, x_reach, [left, right]);
     let y = Scale::new(-y_reach, y_reach, [bottom, top]);
     let label = format!("Predicted against actual change of {}", view.metric_name());
     out.push_str("<figure>\n");
     svg::open(out, "scatter", [width, height], &label);
     let (Px(x0), Px(y0)) = (x.at(0.0), y.at(0.0));
-    for [x, y, wide, tall] in
-        [[x0, top, right - x0, y0 - top], [left, y0, x0 - left, bottom - y0]]
+    for [x, y, wide, tall] in [[x0, top, right - x0, y0 - top], [left, y0, x0 - left, bottom - y0]]
     {
         let (x, y, wide, tall) = (Px(x), Px(y), Px(wide), Px(tall));
-        put!(out, "<rect class=\"band\" x=\"{x}\" y=\"{y}\" width=\"{wide}\" height=\"{tall}\"/>\n");
+        put!(
+            out,
+            "<rect class=\"band\" x=\"{x}\" y=\"{y}\" width=\"{wide}\" height=\"{tall}\"/>\n"
+        );
     }
     svg::stroke(out, "axis", [left, y0], [right, y0]);
     svg::stroke(out, "axis", [x0, top], [x0, bottom]);
@@ -184,8 +187,7 @@ fn scatter(view: &View<'_>, checked: &[Checked<'_>], out: &mut String) {
         );
         Mark::of(found.trial).draw(out, x.at(*predicted), y.at(found.change), 3.4, &title);
     }
-    let thinned =
-        if thin > 1 { format!(" One of {thin} is drawn.") } else { String::new() };
+    let thinned = if thin > 1 { format!(" One of {thin} is drawn.") } else { String::new() };
     put!(
         out,
         "</svg>\n<figcaption>Shaded: direction right. Dashed: came as predicted. Points beyond the axes lie on their \
@@ -216,7 +218,8 @@ fn reach(values: impl Iterator<Item = f64>) -> f64 {
 fn table(checked: &[Checked<'_>], out: &mut String) {
     let mut rows: BTreeMap<String, (Operator, Vec<&Checked<'_>>)> = BTreeMap::new();
     for found in checked {
-        let operator = found.trial.edit.as_ref().map_or(found.trial.ask.operator, |edit| edit.operator);
+        let operator =
+            found.trial.edit.as_ref().map_or(found.trial.ask.operator, |edit| edit.operator);
         rows.entry(operator.to_string()).or_insert((operator, Vec::new())).1.push(found);
     }
     out.push_str(

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use empiric_core::{Goal, Purpose, Split, Trial, TrialNo};
+use empiric_core::{Goal, Purpose, Split, TrialNo};
 use empiric_decide::stats::Sample;
 
 use super::{
     svg::{self, Px, Scale},
-    text::{counted, esc, flat, number, put},
-    view::{Mark, View},
+    text::{counted, esc, number, put},
+    view::{Mark, View, hover},
 };
 
 /// Trials up to which each is drawn; above, one mark stands for all of its outcome in a cell of [`CELL`] pixels.
 const EACH: usize = 2000;
 const CELL: [f64; 2] = [7.0, 8.0];
+/// Kept trials up to which each shows its interval.
+const WHISKERS: usize = 60;
 /// Where the highest value is drawn, pixels.
 const TOP: f64 = 30.0;
 
@@ -125,13 +127,13 @@ impl Curve {
                 curve.seams.push(trial.no.0);
             }
             match (mark, scored) {
-                (Mark::Failed, _) => curve.failed.push((trial.no.0, title(trial, mark, None))),
+                (Mark::Failed, _) => curve.failed.push((trial.no.0, hover(trial, None))),
                 (Mark::Keep, _) | (_, None) => {}
                 (_, Some(scored)) => curve.dots.push(Dot {
                     no: trial.no,
                     mark,
                     score: scored.mean,
-                    title: title(trial, mark, Some((scored.mean, scored.n))),
+                    title: hover(trial, Some((scored.mean, scored.n))),
                 }),
             }
         }
@@ -148,10 +150,9 @@ impl Curve {
     fn enter(&mut self, view: &View<'_>, segment: u32, from: u32, to: u32) {
         let metric = &view.metric().name;
         let values = |no: TrialNo, purpose: Purpose| -> Sample {
-            let values = view
-                .study
-                .trial(no)
-                .map_or_else(Vec::new, |trial| trial.values(metric, Split::Search, purpose, segment));
+            let values = view.study.trial(no).map_or_else(Vec::new, |trial| {
+                trial.values(metric, Split::Search, purpose, segment)
+            });
             Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
         };
         let baseline = values(TrialNo::BASELINE, Purpose::Search);
@@ -178,10 +179,16 @@ impl Curve {
     /// Chooses limits that all keeps and the noise band fit into, and most trials: beyond the outer fences (Tukey 1977:
     /// three interquartile ranges) and farther on the worse side than what was gained, values are drawn at the edge.
     fn limit(&mut self, goal: Goal) {
-        let mut core: Vec<f64> = self.kept.iter().flat_map(|kept| {
-            let ends = kept.interval.filter(|_| self.kept.len() <= 60).unwrap_or([kept.mean; 2]);
-            [Some(kept.mean), kept.score, Some(ends[0]), Some(ends[1])]
-        }).flatten().collect();
+        let mut core: Vec<f64> = self
+            .kept
+            .iter()
+            .flat_map(|kept| {
+                let ends =
+                    kept.interval.filter(|_| self.kept.len() <= WHISKERS).unwrap_or([kept.mean; 2]);
+                [Some(kept.mean), kept.score, Some(ends[0]), Some(ends[1])]
+            })
+            .flatten()
+            .collect();
         core.extend(self.bands.iter().flat_map(|b| [b.mean - 2.0 * b.sd, b.mean + 2.0 * b.sd]));
         let mut scores: Vec<f64> = self.dots.iter().map(|dot| dot.score).collect();
         scores.sort_by(f64::total_cmp);
@@ -212,7 +219,7 @@ impl Curve {
     fn draw(&self, view: &View<'_>, class: &str, [width, height]: [f64; 2], out: &mut String) {
         let Some([low, high]) = self.limits else { return };
         let y = Scale::new(low, high, [height - 62.0, TOP]);
-        let rows = y.ticks(6, 0.0);
+        let rows = y.ticks(8, 0.0);
         let widest = rows.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0);
         let left = 14.0 + 7.0 * widest as f64;
         let right = width - 12.0;
@@ -231,7 +238,9 @@ impl Curve {
             Goal::Minimize => "↓ lower is better",
             Goal::Maximize => "↑ higher is better",
         };
-        let name = format!("{}{} {arrow}", view.metric_name(), view.unit());
+        let unit = view.unit().trim_start().to_owned();
+        let unit = if unit.is_empty() { unit } else { format!(" ({unit})") };
+        let name = format!("{}{unit} {arrow}", view.metric_name());
         svg::words(out, "name", [4.0, 14.0], &name);
         for (value, text) in rows {
             let Px(at) = y.at(value);
@@ -256,7 +265,7 @@ impl Curve {
         self.draw_dots(out, &x, &y);
         self.draw_failed(out, &x, [floor + 4.0, height - 36.0]);
         self.draw_levels(out, &x, &y);
-        self.draw_kept(view, out, &x, &y);
+        self.draw_kept(view, out, [&x, &y], right);
         out.push_str("</svg>\n");
     }
 
@@ -320,7 +329,8 @@ impl Curve {
             match level.mean {
                 None => pen = false,
                 Some(mean) => {
-                    let (from, to, at) = (x.at(f64::from(level.from)), x.at(f64::from(to)), y.at(mean));
+                    let (from, to, at) =
+                        (x.at(f64::from(level.from)), x.at(f64::from(to)), y.at(mean));
                     if pen && !seam {
                         put!(path, "V{at}H{to}");
                     } else {
@@ -333,32 +343,42 @@ impl Curve {
         put!(out, "<path class=\"best\" d=\"{path}\"/>\n");
     }
 
-    fn draw_kept(&self, view: &View<'_>, out: &mut String, x: &Scale, y: &Scale) {
+    fn draw_kept(&self, view: &View<'_>, out: &mut String, [x, y]: [&Scale; 2], right: f64) {
         let champion = view.study.champion();
         let below = view.metric().goal == Goal::Minimize;
+        let whiskers = self.kept.len() <= WHISKERS;
         let mut labels: Vec<[f64; 2]> = Vec::new();
         for kept in self.kept.iter().rev() {
             let (Px(at), Px(up)) = (x.at(f64::from(kept.no.0)), y.at(kept.mean));
-            if let Some(score) = kept.score {
+            let mut ends = vec![up];
+            if let Some(score) = kept.score
+                && whiskers
+            {
                 let Px(noticed) = y.at(score);
+                ends.push(noticed);
                 svg::stroke(out, "shrink", [at, noticed], [at, up]);
                 let (at, noticed) = (Px(at), Px(noticed));
                 put!(out, "<circle class=\"noticed\" cx=\"{at}\" cy=\"{noticed}\" r=\"3\"/>\n");
             }
             if let Some([low, high]) = kept.interval
-                && self.kept.len() <= 60
+                && whiskers
             {
                 let (Px(low), Px(high)) = (y.at(low), y.at(high));
+                ends.extend([low, high]);
                 svg::stroke(out, "interval thin", [at, low], [at, high]);
             }
-            Mark::Keep.draw(out, Px(at), Px(up), 4.2, &kept.title);
-            let place = [at, if below { up + 18.0 } else { up - 11.0 }];
+            Mark::Keep.draw(out, Px(at), Px(up), if whiskers { 4.2 } else { 2.8 }, &kept.title);
+            let end = ends.into_iter().reduce(if below { f64::max } else { f64::min });
+            let place = [at, end.unwrap_or(up) + if below { 16.0 } else { -9.0 }];
+            let text = kept.no.to_string();
+            let room = 8.0 * text.len() as f64 + if whiskers { 0.0 } else { 24.0 };
+            let place = [place[0].min(right - 4.0 * text.len() as f64), place[1]];
             let clear = |other: &[f64; 2]| {
-                (other[0] - place[0]).abs() > 30.0 || (other[1] - place[1]).abs() > 13.0
+                (other[0] - place[0]).abs() > room || (other[1] - place[1]).abs() > 13.0
             };
             if labels.iter().all(clear) {
                 let class = if kept.no == champion { "note mid strong" } else { "note mid" };
-                svg::words(out, class, place, &kept.no.to_string());
+                svg::words(out, class, place, &text);
                 labels.push(place);
             }
         }
@@ -366,9 +386,20 @@ impl Curve {
 
     fn caption(&self, view: &View<'_>) -> String {
         let mut text = "Search scores are means over a trial's search seeds, so one that was looked at once is as noisy \
-                        as the band. A kept trial is drawn filled at its mean on fresh seeds, with a 95 % interval, joined to \
-                        the hollow score it was noticed for. Ticks at the bottom are failures."
+                        as the band."
             .to_owned();
+        if !self.kept.is_empty() {
+            text.push_str(" A kept trial is drawn filled at its mean on fresh seeds");
+            if self.kept.len() <= WHISKERS {
+                text.push_str(
+                    ", with a 95 % interval, joined to the hollow score it was noticed for",
+                );
+            }
+            text.push('.');
+        }
+        if !self.failed.is_empty() {
+            text.push_str(" Ticks at the bottom are failures.");
+        }
         if view.splits().contains(&Split::Select) {
             text.push_str(
                 " All values here are on the split that proposers see; verdicts were reached on another.",
@@ -378,11 +409,17 @@ impl Curve {
             put!(
                 text,
                 " {} beyond the axis, drawn as triangles at its edge.",
-                if self.beyond == 1 { "One score lies".to_owned() } else { format!("{} scores lie", self.beyond) }
+                if self.beyond == 1 {
+                    "One score lies".to_owned()
+                } else {
+                    format!("{} scores lie", self.beyond)
+                }
             );
         }
         if self.dots.len() > EACH {
-            text.push_str(" Where marks of one outcome would cover one another, one stands for all.");
+            text.push_str(
+                " Where marks of one outcome would cover one another, one stands for all.",
+            );
         }
         if !self.seams.is_empty() {
             text.push_str(" Values left and right of a segment's line cannot be compared.");
@@ -401,22 +438,8 @@ fn kept(view: &View<'_>, no: TrialNo) -> Option<Kept> {
         score: score.map(|scored| scored.mean),
         mean,
         interval: fresh.estimate(0.95).interval,
-        title: title(trial, Mark::Keep, Some((mean, fresh.n))),
+        title: hover(trial, Some((mean, fresh.n))),
     })
-}
-
-/// What hovering shows.
-fn title(trial: &Trial, mark: Mark, score: Option<(f64, usize)>) -> String {
-    let name = match &trial.outcome {
-        Some(empiric_core::Outcome::Failed(failure)) => flat(&failure.cause.to_string(), 80),
-        Some(empiric_core::Outcome::Valid { .. }) | None => mark.name().to_owned(),
-    };
-    let score = score
-        .map(|(mean, n)| format!(" {} over {}", number(mean), counted(n, "replicate")))
-        .unwrap_or_default();
-    let hypothesis = flat(View::hypothesis(trial), 100);
-    let colon = if hypothesis.is_empty() { "" } else { ": " };
-    format!("{} {name}{score}{colon}{hypothesis}", trial.no)
 }
 
 fn beyond(out: &mut String, mark: Mark, [x, y]: [f64; 2], top: bool, title: &str) {

@@ -46,15 +46,15 @@ struct Kind<'a> {
 
 /// Failures by blame, phase and cause, the most frequent first.
 fn kinds<'a>(view: &View<'a>) -> Vec<Kind<'a>> {
-    let mut kinds: BTreeMap<(String, String, String), Vec<(&Trial, &Failure)>> = BTreeMap::new();
+    let mut kinds: BTreeMap<(String, String, String), Kind<'_>> = BTreeMap::new();
     for trial in view.study.trials() {
         if let Some(Outcome::Failed(failure)) = &trial.outcome {
             let key = (failure.blame.to_string(), failure.phase.to_string(), cause(&failure.cause));
-            kinds.entry(key).or_default().push((trial, failure));
+            let new = || Kind { cause: cause(&failure.cause), trials: Vec::new() };
+            kinds.entry(key).or_insert_with(new).trials.push((trial, failure));
         }
     }
-    let mut kinds: Vec<Kind<'_>> =
-        kinds.into_iter().map(|((.., cause), trials)| Kind { cause, trials }).collect();
+    let mut kinds: Vec<Kind<'_>> = kinds.into_values().collect();
     kinds.sort_by_key(|kind| std::cmp::Reverse(kind.trials.len()));
     kinds
 }
@@ -74,10 +74,11 @@ fn row(kind: &Kind<'_>, out: &mut String) {
     let nearest = kind
         .trials
         .iter()
-        .filter_map(|(trial, failure)| Some((failure.margin?, trial.no)))
+        .filter_map(|(trial, failure)| Some((failure.margin.filter(|m| m.is_finite())?, trial.no)))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     // the nearest miss is the example too, where there is one: it is the one that a repair would aim at
-    let example = kind.trials.iter().find(|(trial, _)| nearest.is_none_or(|(_, no)| no == trial.no));
+    let example =
+        kind.trials.iter().find(|(trial, _)| nearest.is_none_or(|(_, no)| no == trial.no));
     put!(
         out,
         "<tr><td class=\"n\">{}<td><b>{}</b><td>{}<td>{}<td class=\"n\">{}<td class=\"text\">",

@@ -8,7 +8,7 @@ use empiric_core::{Outcome, Trial, TrialNo};
 use super::{
     svg::{self, Px},
     text::{counted, esc, flat, put, signed},
-    view::{Mark, View},
+    view::{Mark, View, hover},
 };
 
 /// Most rows.
@@ -19,7 +19,7 @@ const HIGH: f64 = 40.0;
 /// Between marks.
 const STEP: f64 = 10.0;
 /// Pixels of a character of these words, about.
-const CHARACTER: f64 = 6.3;
+const CHARACTER: f64 = 6.7;
 
 pub(super) fn write(view: &View<'_>, out: &mut String) {
     out.push_str("<section id=\"lineage\">\n<h2>Lineage</h2>\n");
@@ -48,7 +48,7 @@ struct Row {
     lane: usize,
     /// Trials that start here and have no row, by outcome.
     leaves: BTreeMap<Mark, Vec<TrialNo>>,
-    /// Whether the champion stands on it.
+    /// Whether first parents lead from the champion to it.
     trunk: bool,
 }
 
@@ -66,7 +66,11 @@ struct Graph {
 impl Graph {
     fn of(view: &View<'_>) -> Self {
         let study = view.study;
-        let trunk = ancestors(view, [study.champion()]);
+        let mut trunk = BTreeSet::from([TrialNo::BASELINE]);
+        let mut at = study.champion();
+        while trunk.insert(at) {
+            at = first_parent(view, at);
+        }
         let stand = ancestors(view, study.keeps().iter().copied());
         let mut fertile = stand.clone();
         fertile.extend(study.trials().iter().flat_map(|trial| parents(trial)));
@@ -150,20 +154,21 @@ impl Graph {
             }
         }
         let mut busy_until: Vec<usize> = vec![0];
-        for row in 0..self.rows.len() {
-            let heir = children[row]
+        for (row, children) in children.iter().enumerate() {
+            let heir = children
                 .iter()
                 .copied()
                 .find(|child| self.rows[*child].trunk)
-                .or_else(|| children[row].last().copied());
+                .or_else(|| children.last().copied());
             if let Some(heir) = heir {
                 let lane = self.rows[row].lane;
                 self.rows[heir].lane = lane;
                 busy_until[lane] = busy_until[lane].max(heir);
             }
-            for child in children[row].iter().copied().filter(|child| Some(*child) != heir) {
+            for child in children.iter().copied().filter(|child| Some(*child) != heir) {
                 let own = self.rows[row].lane;
-                let free = (0..busy_until.len()).find(|lane| *lane != own && busy_until[*lane] <= row);
+                let free =
+                    (0..busy_until.len()).find(|lane| *lane != own && busy_until[*lane] <= row);
                 let lane = free.unwrap_or_else(|| {
                     busy_until.push(0);
                     busy_until.len() - 1
@@ -177,7 +182,7 @@ impl Graph {
 
     fn draw(&self, view: &View<'_>, class: &str, width: f64, out: &mut String) {
         let gap = (width * 0.3 / self.lanes as f64).min(18.0);
-        let words = 16.0 + gap * self.lanes as f64;
+        let words = 24.0 + gap * self.lanes as f64;
         let mut places = Vec::with_capacity(self.rows.len());
         let mut y = 16.0;
         for row in &self.rows {
@@ -195,12 +200,15 @@ impl Graph {
                 put!(out, "<path class=\"{class}\" d=\"M{a} {b}V{d}\"/>\n");
             } else if link.kind == "merge" {
                 // bows to the right, so that it does not run along the lane between
-                let (bow, third) = (Px(x1.max(x2) + gap * 0.7), (y2 - y1) / 3.0);
+                let (bow, third) = (Px(x1.max(x2) + gap * 1.1), (y2 - y1) / 3.0);
                 let (e, f) = (Px(y1 + third), Px(y2 - third));
                 put!(out, "<path class=\"{class}\" d=\"M{a} {b}C{bow} {e} {bow} {f} {c} {d}\"/>\n");
             } else {
                 let turn = Px(y1 + LOW.min(y2 - y1));
-                put!(out, "<path class=\"{class}\" d=\"M{a} {b}C{a} {turn} {c} {b} {c} {turn}V{d}\"/>\n");
+                put!(
+                    out,
+                    "<path class=\"{class}\" d=\"M{a} {b}C{a} {turn} {c} {b} {c} {turn}V{d}\"/>\n"
+                );
             }
         }
         for (row, [x, y]) in self.rows.iter().zip(&places) {
@@ -213,7 +221,7 @@ impl Graph {
     }
 
     fn caption(&self, view: &View<'_>) -> String {
-        let mut text = "Oldest on top. The heavy line leads to the champion; dashed lines are second parents of merges. Small \
+        let mut text = "Oldest on top. The heavy line leads to the champion; dashed lines come from second parents of merges. Small \
                         marks are trials that started from the one above them and led nowhere."
             .to_owned();
         if self.skipped > 0 {
@@ -271,12 +279,7 @@ fn strip(view: &View<'_>, row: &Row, [mut x, y]: [f64; 2], width: f64, out: &mut
         let drawn = if trials.len() <= most { trials.len() } else { most };
         for no in &trials[..drawn] {
             let Some(trial) = view.study.trial(*no) else { continue };
-            let hypothesis = flat(View::hypothesis(trial), 90);
-            let cause = match &trial.outcome {
-                Some(Outcome::Failed(failure)) => flat(&failure.cause.to_string(), 60),
-                Some(Outcome::Valid { .. }) | None => mark.name().to_owned(),
-            };
-            mark.draw(out, Px(x), Px(y), 3.2, &format!("{no} {cause}: {hypothesis}"));
+            mark.draw(out, Px(x), Px(y), 3.2, &hover(trial, None));
             x += STEP;
         }
         let rest = trials.len() - drawn;

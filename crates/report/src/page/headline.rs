@@ -42,8 +42,9 @@ pub(super) fn write(view: &View<'_>, out: &mut String) {
     if let Some(champion) = &view.summary.champion
         && let Some(interval) = champion.gain_interval
     {
-        let drawing = whisker(view, champion, interval);
-        put!(out, "<div class=\"scroll\">{drawing}</div>\n");
+        for (class, width) in [("wide", 860.0), ("narrow", 330.0)] {
+            whisker(view, champion, interval, (class, width), out);
+        }
     }
     out.push_str("</section>\n");
     for caution in cautions(view) {
@@ -113,7 +114,8 @@ fn verdict(view: &View<'_>) -> Verdict {
         let outcome = view.study.trial(TrialNo::BASELINE).and_then(|trial| trial.outcome.as_ref());
         match outcome {
             Some(Outcome::Failed(failure)) => (
-                "The baseline could not be measured, so nothing can be compared with it.".to_owned(),
+                "The baseline could not be measured, so nothing can be compared with it."
+                    .to_owned(),
                 line(&failure.to_string(), 300),
             ),
             Some(Outcome::Valid { .. }) | None => (
@@ -133,7 +135,9 @@ fn found(view: &View<'_>, champion: &ChampionSummary) -> Verdict {
         Basis::Report if above(0.0) => ("shown", format!("{link} beats the baseline.")),
         Basis::Report if champion.gain > 0.0 => (
             "unsure",
-            format!("{link} was kept, but the closing comparison does not tell it from the baseline."),
+            format!(
+                "{link} was kept, but the closing comparison does not tell it from the baseline."
+            ),
         ),
         Basis::Report => (
             "unsure",
@@ -143,10 +147,14 @@ fn found(view: &View<'_>, champion: &ChampionSummary) -> Verdict {
             "shown",
             format!("{link} beats the baseline; the closing comparison has yet to be made."),
         ),
-        Basis::Confirm => (
-            "unsure",
-            format!("{link} was kept; against the baseline its gain is not clear yet."),
-        ),
+        Basis::Confirm => {
+            ("unsure", format!("{link} was kept; against the baseline its gain is not clear yet."))
+        }
+    };
+    let (class, claim) = if champion.provenance == Provenance::Recipe {
+        ("unsure", claim.replacen("beats the baseline", "beats the baseline by its own account", 1))
+    } else {
+        (class, claim)
     };
     let decimals = Decimals::around(champion.gain, champion.gain_interval);
     let unit = view.unit();
@@ -154,7 +162,7 @@ fn found(view: &View<'_>, champion: &ChampionSummary) -> Verdict {
         let relative = 100.0 * champion.gain / baseline.mean.abs();
         let relative = Some(relative)
             .filter(|relative| relative.is_finite())
-            .map(|relative| format!(" ({} %)", Decimals::of(relative, 3).signed(relative)))
+            .map(|relative| format!(" ({}\u{a0}%)", Decimals::of(relative, 3).signed(relative)))
             .unwrap_or_default();
         let mean = decimals.show(baseline.mean);
         let n = baseline.n;
@@ -162,8 +170,12 @@ fn found(view: &View<'_>, champion: &ChampionSummary) -> Verdict {
             view.metric_name(), decimals.show(champion.mean), decimals.signed(champion.gain))
     });
     let interval = match champion.gain_interval {
-        _ if view.summary.deterministic => ", exact as far as has been seen: every seed gave one value".to_owned(),
-        Some(_) => format!(", 95 % interval{}", in_brackets(decimals, champion.gain_interval)),
+        _ if view.summary.deterministic => {
+            ", exact as far as has been seen: every seed gave one value".to_owned()
+        }
+        Some([low, high]) => {
+            format!(", 95\u{a0}% interval [{}, {}]", decimals.signed(low), decimals.signed(high))
+        }
         None => ", from too few replicates for an interval".to_owned(),
     };
     let held_back = if view.splits().contains(&Split::Report) {
@@ -211,7 +223,8 @@ fn cautions(view: &View<'_>) -> Vec<(&'static str, String)> {
     if study.sandbox() == "none" {
         cautions.push((
             "No sandbox.",
-            "Recipe code could reach whatever its user can, the evaluator and the ledger included.".to_owned(),
+            "Recipe code could reach whatever its user can, the evaluator and the ledger included."
+                .to_owned(),
         ));
     }
     if study.segment() > 0 {
@@ -236,9 +249,16 @@ fn cautions(view: &View<'_>) -> Vec<(&'static str, String)> {
 }
 
 /// The gain and its interval beside the baseline's zero.
-fn whisker(view: &View<'_>, champion: &ChampionSummary, [low, high]: [f64; 2]) -> String {
+fn whisker(
+    view: &View<'_>,
+    champion: &ChampionSummary,
+    [low, high]: [f64; 2],
+    (class, width): (&str, f64),
+    out: &mut String,
+) {
     let reach = (high.max(0.0) - low.min(0.0)) * 0.08;
-    let scale = Scale::new(low.min(0.0) - reach, high.max(0.0) + reach, [14.0, 546.0]);
+    let (left, right) = (10.0, width - 10.0);
+    let scale = Scale::new(low.min(0.0) - reach, high.max(0.0) + reach, [left, right]);
     let decimals = Decimals::around(champion.gain, Some([low, high]));
     let label = format!(
         "Gain {} with its 95 % interval from {} to {}; zero is the baseline",
@@ -246,58 +266,68 @@ fn whisker(view: &View<'_>, champion: &ChampionSummary, [low, high]: [f64; 2]) -
         decimals.signed(low),
         decimals.signed(high)
     );
-    let mut out = String::new();
-    svg::open(&mut out, "whisker", [560.0, 82.0], &esc(&label));
-    let ((Px(zero), Px(gain)), y) = ((scale.at(0.0), scale.at(champion.gain)), 34.0);
-    let (Px(from), Px(to)) = (scale.at(low), scale.at(high));
-    svg::stroke(&mut out, "axis", [14.0, 58.0], [546.0, 58.0]);
-    for (value, text) in scale.ticks(6, 0.0) {
+    svg::open(out, class, [width, 96.0], &esc(&label));
+    let [zero, gain, from, to] = [0.0, champion.gain, low, high].map(|value| scale.at(value).0);
+    let (y, axis) = (36.0, 58.0);
+    svg::stroke(out, "axis", [left, axis], [right, axis]);
+    for (value, text) in scale.ticks(if width > 600.0 { 9 } else { 4 }, 0.0) {
         let Px(x) = scale.at(value);
-        svg::stroke(&mut out, "axis", [x, 58.0], [x, 62.0]);
-        svg::words(&mut out, "tick mid", [x, 75.0], &text);
+        svg::stroke(out, "axis", [x, axis], [x, axis + 4.0]);
+        svg::words(out, "tick mid", [x, axis + 17.0], &text);
     }
-    svg::stroke(&mut out, "zero", [zero, 16.0], [zero, 58.0]);
-    svg::words(&mut out, "tick mid", [zero.clamp(34.0, 526.0), 11.0], "baseline");
     let name = format!("gain in {}", view.metric_name());
-    svg::words(&mut out, "tick end", [546.0, 52.0], &name);
-    svg::stroke(&mut out, "interval", [from, y], [to, y]);
-    svg::stroke(&mut out, "interval", [from, y - 6.0], [from, y + 6.0]);
-    svg::stroke(&mut out, "interval", [to, y - 6.0], [to, y + 6.0]);
-    Mark::Keep.draw(&mut out, Px(gain), Px(y), 5.5, &label);
+    svg::words(out, "tick mid", [width / 2.0, axis + 33.0], &name);
+    svg::stroke(out, "zero", [zero, 16.0], [zero, axis]);
+    svg::words(out, "tick mid", [zero.clamp(left + 22.0, right - 22.0), 11.0], "baseline");
+    svg::stroke(out, "interval", [from, y], [to, y]);
+    for end in [from, to] {
+        svg::stroke(out, "interval", [end, y - 7.0], [end, y + 7.0]);
+    }
+    // an interval narrower than the mark would vanish behind it
+    let r = if to - from > 16.0 { 5.0 } else { 2.4 };
+    Mark::Keep.draw(out, Px(gain), Px(y), r, &label);
     if (gain - zero).abs() > 60.0 {
         let text = format!("{} {}", champion.trial, decimals.signed(champion.gain));
-        svg::words(&mut out, "note mid", [gain.clamp(50.0, 510.0), y - 12.0], &text);
+        svg::words(out, "note mid", [gain.clamp(left + 36.0, right - 36.0), y - 14.0], &text);
     }
-    out.push_str("</svg>");
-    out
+    out.push_str("</svg>\n");
 }
 
 /// The figures under the verdict.
 fn tiles(view: &View<'_>, out: &mut String) {
     let (study, counts) = (view.study, view.study.counts());
     let failed: u32 = counts.failed.values().sum();
+    let outcomes: Vec<String> = [
+        (counts.keep, "kept"),
+        (counts.inconclusive, "inconclusive"),
+        (counts.discard, "discarded"),
+        (failed, "failed"),
+    ]
+    .iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, name)| format!("{n} {name}"))
+    .collect();
     let replicates = study.trials().iter().flat_map(|trial| &trial.replicates);
     let finished = replicates.filter(|replicate| replicate.result.is_some()).count();
     let noise = match view.summary.noise_sd {
-        _ if view.summary.deterministic => ("none seen".to_owned(), "every seed gave one value"),
+        _ if view.summary.deterministic => {
+            ("none seen".to_owned(), "every seed gave one value".to_owned())
+        }
         Some(sd) => (
-            format!("{}{}", Decimals::of(sd, 3).show(sd), view.unit()),
-            "standard deviation of one replicate",
+            Decimals::of(sd, 3).show(sd),
+            if view.metric().unit.is_empty() {
+                "standard deviation of one replicate".to_owned()
+            } else {
+                format!("standard deviation of one replicate, {}", view.unit().trim())
+            },
         ),
-        None => ("unknown".to_owned(), "nothing was repeated"),
+        None => ("unknown".to_owned(), "nothing was repeated".to_owned()),
     };
     let cost = study.cost();
     let tiles = [
-        (
-            "trials",
-            tried(view).to_string(),
-            format!(
-                "{} kept, {} discarded, {} inconclusive, {failed} failed",
-                counts.keep, counts.discard, counts.inconclusive
-            ),
-        ),
+        ("trials", tried(view).to_string(), outcomes.join(", ")),
         ("replicates", finished.to_string(), "finished runs under one seed".to_owned()),
-        ("noise", noise.0, noise.1.to_owned()),
+        ("noise", noise.0, noise.1),
         ("cost", format!("{} CPU", seconds(cost.cpu_s)), format!("{} wall", seconds(cost.wall_s))),
     ];
     out.push_str("<dl class=\"tiles\">\n");

@@ -1,10 +1,12 @@
 //! What was kept and why: a table, then one card per kept trial with its change.
 
-use empiric_core::{Outcome, Prediction, Purpose, Split, Trial, TrialNo, trial::Direction};
+use empiric_core::{
+    Outcome, Prediction, Provenance, Purpose, Split, Trial, TrialNo, trial::Direction,
+};
 
 use super::{
     calibration,
-    text::{Decimals, block, clip, counted, esc, line, number, put, signed},
+    text::{Decimals, block, clip, counted, esc, line, put, signed},
     view::View,
 };
 
@@ -15,11 +17,7 @@ const LINES: usize = 400;
 const CHARACTERS: usize = 24_000;
 const ALL_CHARACTERS: usize = 1_000_000;
 
-pub(super) fn write(
-    view: &View<'_>,
-    diffs: &dyn Fn(TrialNo) -> Option<String>,
-    out: &mut String,
-) {
+pub(super) fn write(view: &View<'_>, diffs: &dyn Fn(TrialNo) -> Option<String>, out: &mut String) {
     out.push_str("<section id=\"keeps\">\n<h2>What was kept, and why</h2>\n");
     let keeps: Vec<TrialNo> = view.study.keeps().iter().copied().collect();
     let omitted = keeps.len().saturating_sub(MOST);
@@ -33,7 +31,9 @@ pub(super) fn write(
         })
         .collect();
     if kept.is_empty() {
-        out.push_str("<p>Nothing: no trial has passed confirmation on fresh seeds.</p>\n</section>\n");
+        out.push_str(
+            "<p>Nothing: no trial has passed confirmation on fresh seeds.</p>\n</section>\n",
+        );
         return;
     }
     if omitted > 0 {
@@ -82,25 +82,26 @@ fn coverage(view: &View<'_>) -> String {
 fn table(view: &View<'_>, kept: &[Kept<'_>], out: &mut String) {
     put!(
         out,
-        "<div class=\"scroll\"><table>\n<thead><tr><th>trial<th>operator<th>hypothesis<th class=\"n\">gain<th class=\"n\">{} \
-         interval<th>over<th class=\"n\">fresh seeds<th>commit</tr></thead>\n<tbody>\n",
+        "<div class=\"scroll\"><table>\n<thead><tr><th>trial<th class=\"n\">gain<th class=\"n\">{} interval<th>over<th \
+         class=\"n\">seeds<th>operator<th>hypothesis<th>commit</tr></thead>\n<tbody>\n",
         coverage(view)
     );
     for kept in kept {
         let (gain, interval, _) = kept.gain();
         let decimals = Decimals::around(gain.unwrap_or(0.0), interval);
-        let operator = kept.trial.edit.as_ref().map_or(kept.trial.ask.operator, |edit| edit.operator);
+        let operator =
+            kept.trial.edit.as_ref().map_or(kept.trial.ask.operator, |edit| edit.operator);
         put!(
             out,
-            "<tr><td><a href=\"#{no}\">{no}</a><td>{operator}<td class=\"text\">{}<td class=\"n\">{}<td \
-             class=\"n\">{}<td>{}<td class=\"n\">{}<td><code>{}</code></tr>\n",
-            line(View::hypothesis(kept.trial), 160),
+            "<tr><td><a href=\"#{no}\">{no}</a><td class=\"n\">{}<td class=\"n\">{}<td>{}<td \
+             class=\"n\">{}<td>{operator}<td class=\"text\">{}<td><code>{}</code></tr>\n",
             gain.map(|gain| decimals.signed(gain)).unwrap_or_default(),
             interval
                 .map(|[low, high]| format!("[{}, {}]", decimals.signed(low), decimals.signed(high)))
                 .unwrap_or_default(),
             kept.against,
             view.confirmed(kept.trial, Split::Select).n,
+            line(View::hypothesis(kept.trial), 110),
             kept.commit(),
             no = kept.trial.no,
         );
@@ -115,9 +116,11 @@ fn card(view: &View<'_>, kept: &Kept<'_>, out: &mut String) {
     let decimals = Decimals::around(gain.unwrap_or(0.0), interval);
     let edit = trial.edit.as_ref();
     let champion = if trial.no == view.study.champion() { " <em>champion</em>" } else { "" };
+    let own = view.study.task().provenance() == Provenance::Recipe;
+    let own = if own { " <em>self-reported</em>" } else { "" };
     put!(
         out,
-        "<article id=\"{no}\">\n<h3>{no} <span class=\"gain\">{}{}</span> over {}{champion}</h3>\n<p class=\"hypothesis\">{}</p>\n<dl>\n",
+        "<article id=\"{no}\">\n<h3>{no} <span class=\"gain\">{}{}</span> over {}{champion}{own}</h3>\n<p class=\"hypothesis\">{}</p>\n<dl>\n",
         gain.map(|gain| decimals.signed(gain)).unwrap_or_default(),
         view.unit(),
         kept.against,
@@ -129,18 +132,23 @@ fn card(view: &View<'_>, kept: &Kept<'_>, out: &mut String) {
     if let Some(prediction) = edit.and_then(|edit| edit.hypothesis.prediction.as_ref()) {
         let came = calibration::came(view, trial, &prediction.metric).map_or_else(
             || "was not measured beside its parent".to_owned(),
-            |came| format!("it moved by {} on {}", signed(came.change), counted(came.n, "search seed")),
+            |came| {
+                format!("it moved by {} on {}", signed(came.change), counted(came.n, "search seed"))
+            },
         );
         row("predicted", &format!("{}; {came}", predicted(prediction)));
     }
     let fresh = view.confirmed(trial, Split::Select);
-    let decimals = Decimals::around(fresh.mean, fresh.estimate(0.95).interval);
     let searched = trial.replicates.iter().filter(|found| found.purpose == Purpose::Search);
     let searched = searched.filter(|found| found.usable()).count();
     let mean = format!("mean {}{}", decimals.show(fresh.mean), view.unit());
     row(
         "measured",
-        &format!("{mean} over {}; {} before", counted(fresh.n, "fresh seed"), counted(searched, "search seed")),
+        &format!(
+            "{mean} over {}; {} before",
+            counted(fresh.n, "fresh seed"),
+            counted(searched, "search seed")
+        ),
     );
     if let Some(edit) = edit {
         let parents: Vec<String> = trial.parents().iter().map(ToString::to_string).collect();
@@ -168,7 +176,10 @@ pub(super) fn predicted(prediction: &Prediction) -> String {
         Direction::Decrease => "falls",
         Direction::Unchanged => "stays",
     };
-    let size = prediction.size.map(|size| format!(" by {}", number(size))).unwrap_or_default();
+    let size = prediction
+        .size
+        .map(|size| format!(" by {}", Decimals::of(size, 3).show(size)))
+        .unwrap_or_default();
     format!("{metric} {direction}{size}")
 }
 

@@ -56,7 +56,7 @@ fn method(view: &View<'_>, out: &mut String) {
     put!(
         out,
         "<p>A trial that is no better than its champion is kept with a probability of about {} at most (confirmation's level \
-         times the share that search lets through). Over the {} judged here that is about {} false keeps.</p>\n",
+         times the share that search lets through). Over the {} judged here that makes about {} false keeps at most.</p>\n",
         rough(false_keeps),
         counted(valid as usize, "trial"),
         rough(false_keeps * f64::from(valid)),
@@ -145,12 +145,18 @@ fn cost(view: &View<'_>, out: &mut String) {
     if cost.usd > 0.0 {
         spent.push(format!("{:.2} USD", cost.usd));
     }
-    put!(out, "<p>{}; {} count against the budget.</p>\n", spent.join(", "), counted(view.study.spent_trials() as usize, "trial"));
+    let counting = view.study.spent_trials();
+    let cap = view.study.budget().trials.map(|trials| format!(" of {trials}")).unwrap_or_default();
+    put!(out, "<p>{}; {counting}{cap} trials count against the budget.</p>\n", spent.join(", "));
     out.push_str(
         "<div class=\"scroll\"><table>\n<thead><tr><th>replicates for<th class=\"n\">finished<th class=\"n\">failed<th \
          class=\"n\">CPU time<th class=\"n\">share</tr></thead>\n<tbody>\n",
     );
-    let mut sums = [("search", 0_usize, 0_usize, 0.0_f64), ("confirmation", 0, 0, 0.0), ("closing comparison", 0, 0, 0.0)];
+    let mut sums = [
+        ("search", 0_usize, 0_usize, 0.0_f64),
+        ("confirmation", 0, 0, 0.0),
+        ("closing comparison", 0, 0, 0.0),
+    ];
     for replicate in view.study.trials().iter().flat_map(|trial| &trial.replicates) {
         let Some(result) = &replicate.result else { continue };
         let sum = match replicate.purpose {
@@ -164,7 +170,8 @@ fn cost(view: &View<'_>, out: &mut String) {
     }
     let total: f64 = sums.iter().map(|sum| sum.3).sum();
     for (name, finished, failed, cpu_s) in sums {
-        let share = if total > 0.0 { format!("{:.0} %", 100.0 * cpu_s / total) } else { String::new() };
+        let share =
+            if total > 0.0 { format!("{:.0} %", 100.0 * cpu_s / total) } else { String::new() };
         put!(
             out,
             "<tr><td>{name}<td class=\"n\">{finished}<td class=\"n\">{failed}<td class=\"n\">{}<td class=\"n\">{share}</tr>\n",
@@ -177,7 +184,9 @@ fn cost(view: &View<'_>, out: &mut String) {
 fn environment(view: &View<'_>, out: &mut String) {
     let (study, facts) = (view.study, view.facts);
     let settings = study.settings();
-    out.push_str("<section id=\"environment\">\n<h2>What it takes to check it, or to make it again</h2>\n");
+    out.push_str(
+        "<section id=\"environment\">\n<h2>What it takes to check it, or to make it again</h2>\n",
+    );
     put!(
         out,
         "<p>Check chain, commits and blobs, and make every ask and verdict again from the recorded inputs:</p>\n<pre>{}</pre>\n\

@@ -82,11 +82,11 @@ impl Decimals {
         Self(readable.then(|| usize::try_from(significant - 1 - place).unwrap_or(0)))
     }
 
-    /// So many that the width of `interval`, else `value`, has three digits.
+    /// So many that half the width of `interval` has two digits, or else `value` four.
     pub(super) fn around(value: f64, interval: Option<[f64; 2]>) -> Self {
-        let width = interval.map_or(0.0, |[low, high]| high - low);
-        if width > 0.0 && width.is_finite() && width > 1e-6 * value.abs() {
-            Self::of(width, 3)
+        let half = interval.map_or(0.0, |[low, high]| (high - low) / 2.0);
+        if half.is_finite() && half > 1e-6 * value.abs() {
+            Self::of(half, 2)
         } else {
             Self::of(value, 4)
         }
@@ -94,6 +94,9 @@ impl Decimals {
 
     /// A value.
     pub(super) fn show(self, value: f64) -> String {
+        if !value.is_finite() {
+            return "not finite".to_owned();
+        }
         let sign = if value < 0.0 { "−" } else { "" };
         format!("{sign}{}", self.bare(value))
     }

@@ -8,7 +8,7 @@ use empiric_decide::{Summary, stats::Sample};
 use super::{
     Facts,
     svg::Px,
-    text::{esc, line, put},
+    text::{counted, esc, flat, line, number, put},
 };
 
 /// One study with what has been worked out of it once.
@@ -104,14 +104,8 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Baseline,
-        Self::Keep,
-        Self::Inconclusive,
-        Self::Discard,
-        Self::Failed,
-        Self::Open,
-    ];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Baseline, Self::Keep, Self::Inconclusive, Self::Discard, Self::Failed, Self::Open];
 
     pub(super) fn of(trial: &Trial) -> Self {
         match &trial.outcome {
@@ -180,4 +174,18 @@ impl Mark {
 
 fn round(x: f64, y: f64, r: f64) -> String {
     format!("cx=\"{}\" cy=\"{}\" r=\"{}\"", Px(x), Px(y), Px(r))
+}
+
+/// What hovering over a trial's mark shows, unescaped; `score` is a mean and how many replicates it is of.
+pub(super) fn hover(trial: &Trial, score: Option<(f64, usize)>) -> String {
+    let name = match &trial.outcome {
+        Some(Outcome::Failed(failure)) => flat(&failure.cause.to_string(), 80),
+        Some(Outcome::Valid { .. }) | None => Mark::of(trial).name().to_owned(),
+    };
+    let score = score
+        .map(|(mean, n)| format!(" {} over {}", number(mean), counted(n, "replicate")))
+        .unwrap_or_default();
+    let hypothesis = flat(View::hypothesis(trial), 100);
+    let colon = if hypothesis.is_empty() { "" } else { ": " };
+    format!("{} {name}{score}{colon}{hypothesis}", trial.no)
 }

@@ -14,13 +14,13 @@ use empiric_decide::{Closing, Step, Wanted, closing, next_step};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::super::Facts;
+use crate::Facts;
 
 /// Standard deviation of one replicate.
-pub(super) const NOISE: f64 = 0.012;
+pub(crate) const NOISE: f64 = 0.012;
 
-pub(super) struct Story {
-    pub(super) study: Study,
+pub(crate) struct Story {
+    pub(crate) study: Study,
     ids: u128,
     /// Bits per byte that each trial saves, all in all.
     savings: BTreeMap<TrialNo, f64>,
@@ -29,7 +29,16 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn new(task: Task) -> Self {
+    /// A study whose baseline has been measured.
+    pub(crate) fn new(task: Task) -> Self {
+        let mut story = Self::empty(task);
+        let baseline = story.propose(&[], Operator::Draft, 0.0, "the unedited recipe", None);
+        story.settle(baseline);
+        story
+    }
+
+    /// A study that has just been opened.
+    pub(crate) fn empty(task: Task) -> Self {
         let settings = Settings {
             seed: 7,
             budget: Budget { trials: Some(60), ..Budget::default() },
@@ -49,16 +58,14 @@ impl Story {
             slots: vec!["cpu0".to_owned()],
         });
         story.segment(0);
-        let baseline = story.propose(&[], Operator::Draft, 0.0, "", None);
-        story.settle(baseline);
         story
     }
 
-    pub(super) fn push(&mut self, event: Event) {
+    pub(crate) fn push(&mut self, event: Event) {
         self.study.apply(&record(self.study.seq() + 1, event)).unwrap();
     }
 
-    pub(super) fn segment(&mut self, segment: u32) {
+    pub(crate) fn segment(&mut self, segment: u32) {
         let hash = |what: &str| Digest::of(format!("{what} {segment}").as_bytes());
         let fixed =
             Fixed { evaluator: hash("evaluator"), data: hash("data"), environment: hash("env") };
@@ -66,7 +73,7 @@ impl Story {
     }
 
     /// A trial ready to be measured that saves `effect` more than its first parent.
-    pub(super) fn propose(
+    pub(crate) fn propose(
         &mut self,
         parents: &[TrialNo],
         operator: Operator,
@@ -107,22 +114,22 @@ impl Story {
     }
 
     /// A trial that fails before it is measured.
-    pub(super) fn stillborn(&mut self, parent: TrialNo, failure: Failure) {
+    pub(crate) fn stillborn(&mut self, parent: TrialNo, failure: Failure) {
         let trial = self.ask(&[parent], Operator::Tune);
         self.conclude(trial, Outcome::Failed(failure));
     }
 
-    pub(super) fn conclude(&mut self, trial: TrialNo, outcome: Outcome) {
+    pub(crate) fn conclude(&mut self, trial: TrialNo, outcome: Outcome) {
         self.push(Event::Concluded { trial, outcome });
     }
 
     /// Makes every replicate of `trial` fail like this.
-    pub(super) fn break_down(&mut self, trial: TrialNo, failure: Failure) {
+    pub(crate) fn break_down(&mut self, trial: TrialNo, failure: Failure) {
         self.broken.insert(trial, failure);
     }
 
     /// Measures whatever is asked for until the trial has ended.
-    pub(super) fn settle(&mut self, trial: TrialNo) -> Outcome {
+    pub(crate) fn settle(&mut self, trial: TrialNo) -> Outcome {
         loop {
             match next_step(&self.study, trial) {
                 Step::Measure { wanted } => wanted.iter().for_each(|wanted| self.measure(*wanted)),
@@ -135,7 +142,7 @@ impl Story {
         }
     }
 
-    pub(super) fn measure(&mut self, Wanted { trial, purpose, index }: Wanted) {
+    pub(crate) fn measure(&mut self, Wanted { trial, purpose, index }: Wanted) {
         self.ids += 1;
         let replicate = ReplicateId(Uuid::from_u128(self.ids));
         let seed = self.study.seed(purpose, index);
@@ -143,7 +150,9 @@ impl Story {
         self.push(Event::Leased { replicate, trial, purpose, index, seed, slot });
         let cost = Cost { wall_s: 1.4, cpu_s: 1.2, ..Cost::default() };
         let result = match self.broken.get(&trial) {
-            Some(failure) => Measured { failure: Some(failure.clone()), cost, ..Measured::default() },
+            Some(failure) => {
+                Measured { failure: Some(failure.clone()), cost, ..Measured::default() }
+            }
             None => {
                 let noise = normal(u64::from(seed.0)) * 0.5
                     + normal(u64::from(seed.0) << 20 | u64::from(trial.0)) * 0.8;
@@ -154,11 +163,13 @@ impl Story {
                     split,
                     provenance: Provenance::Evaluator,
                 };
-                let measurements = vec![
+                let mut measurements = vec![
                     on(Split::Search, value),
                     on(Split::Select, value + 0.004),
                     on(Split::Report, value + 0.007),
                 ];
+                measurements
+                    .push(Measurement { metric: "accuracy".to_owned(), ..on(Split::Search, 0.97) });
                 Measured { measurements, cost, ..Measured::default() }
             }
         };
@@ -166,7 +177,7 @@ impl Story {
     }
 
     /// Makes the closing comparison and ends the study.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if self.study.champion() != TrialNo::BASELINE {
             self.push(Event::ReportOpened { champion: self.study.champion() });
         }
@@ -178,7 +189,7 @@ impl Story {
     }
 
     /// Sixty trials as a tuner makes them: keeps, near misses, failures of all sorts, and a kept merge.
-    pub(super) fn sixty() -> Self {
+    pub(crate) fn sixty() -> Self {
         let mut story = Self::new(task());
         for n in 1..=60_u64 {
             let champion = story.study.champion();
@@ -197,14 +208,16 @@ impl Story {
                     story.stillborn(champion, failure.excerpt(format!("same tree as {of}")));
                 }
                 7 => {
-                    let text = "double `HIDDEN` to 256, so that rare contexts get states of their own";
+                    let text =
+                        "double `HIDDEN` to 256, so that rare contexts get states of their own";
                     let trial = story.propose(&[champion], Operator::Tune, 0.0, text, Some(0.04));
                     story.break_down(trial, crash());
                     story.settle(trial);
                 }
                 9 => {
                     let text = "keep counts as 32-bit floats";
-                    let trial = story.propose(&[champion], Operator::Improve, 0.0, text, Some(0.01));
+                    let trial =
+                        story.propose(&[champion], Operator::Improve, 0.0, text, Some(0.01));
                     let over = 250.0 + n as f64 * 3.0;
                     let large = Failure::new(Phase::Score, Cause::ArtifactTooLarge).margin(-over);
                     let text = format!("artifact_bytes {} is above 16000", 16_000.0 + over);
@@ -226,18 +239,20 @@ impl Story {
                     let size = [Some(0.02 + 0.01 * normal(n + 500).abs()), Some(0.0), None];
                     let operator = [Operator::Tune, Operator::Ablate, Operator::Improve];
                     let kind = (n % 3) as usize;
-                    let trial = story.propose(&[champion], operator[kind], effect, &text, size[kind]);
+                    let trial =
+                        story.propose(&[champion], operator[kind], effect, &text, size[kind]);
                     story.settle(trial);
                 }
             }
         }
-        story.push(Event::Noted { by: "ada".to_owned(), text: "t44 looks like the one".to_owned() });
+        story
+            .push(Event::Noted { by: "ada".to_owned(), text: "t44 looks like the one".to_owned() });
         story.close();
         story
     }
 
     /// `n` trials that end at once, one in fifty kept, for size and speed.
-    pub(super) fn many(n: u32) -> Self {
+    pub(crate) fn many(n: u32) -> Self {
         let mut story = Self::new(task());
         for k in 1..=n {
             let champion = story.study.champion();
@@ -288,7 +303,7 @@ fn crash() -> Failure {
     )
 }
 
-pub(super) fn task() -> Task {
+pub(crate) fn task() -> Task {
     let command = |run: &[&str], wall_s| Command {
         run: run.iter().map(|part| (*part).to_owned()).collect(),
         limits: Limits { wall_s, ..Limits::default() },
@@ -325,12 +340,12 @@ pub(super) fn task() -> Task {
 }
 
 /// A task whose recipe speaks for itself, with a gate.
-pub(super) fn self_reported() -> Task {
+pub(crate) fn self_reported() -> Task {
     let gate = Gate { metric: "accuracy".to_owned(), bound: Bound::Min(0.96) };
     Task { evaluator: None, predictor: None, gates: vec![gate], ..task() }
 }
 
-pub(super) fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         version: "0.1.0".to_owned(),
         host: "bench".to_owned(),
@@ -342,7 +357,7 @@ pub(super) fn facts() -> Facts {
 }
 
 /// What the one change of a kept trial looks like.
-pub(super) const DIFF: &str = "diff --git a/model.py b/model.py\n--- a/model.py\n+++ b/model.py\n@@ -12,7 +12,8 @@ class Mixer:\n     def __init__(self, \
+pub(crate) const DIFF: &str = "diff --git a/model.py b/model.py\n--- a/model.py\n+++ b/model.py\n@@ -12,7 +12,8 @@ class Mixer:\n     def __init__(self, \
     orders):\n         self.orders = orders\n-        self.rate = 0.02\n+        self.rate = 0.026\n+        self.momentum = 0.9  # <b>bold</b>\n         \
     self.weights = [1.0] * len(orders)\n \n     def mix(self, predictions):\n";
 
