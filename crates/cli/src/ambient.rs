@@ -18,7 +18,7 @@ pub(crate) const VARIABLES: [(&str, &str); 6] = [
     ("NO_COLOR", "when set, nothing is coloured"),
 ];
 
-#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+/// The environment is read here and nowhere else.
 fn read(name: &str) -> Option<OsString> {
     debug_assert!(
         VARIABLES.iter().any(|(known, _)| *known == name),

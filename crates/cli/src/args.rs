@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 
 use crate::exit;
 
@@ -158,7 +158,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME", default_value = "tuner", value_parser = ["tuner"])]
     pub(crate) arm: String,
     /// The search policy
-    #[arg(long, value_name = "NAME", default_value = "greedy")]
+    #[arg(long, value_name = "NAME", default_value = "greedy", value_parser = PossibleValuesParser::new(empiric_search::names()))]
     pub(crate) policy: String,
     /// Probability of keeping a trial that is no better than its champion, per trial
     #[arg(long, value_name = "P", default_value_t = 0.05)]

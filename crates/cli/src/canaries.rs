@@ -79,13 +79,16 @@ pub(crate) fn canaries(task: &Task, recipe: &Path) -> Result<Vec<Canary>, Failur
             format!("{text}\n)]}} this is no program (\n"),
         ),
         canary("empty", Expected::Cause("empty_edit"), text.clone()),
-        Canary {
+    ];
+    let forbidden = "empiric-canary.forbidden";
+    if !Rules::new(task)?.editable(forbidden) {
+        all.push(Canary {
             name: "protected",
             expected: Expected::Cause("protected_path"),
-            file: "empiric-canary.forbidden".to_owned(),
+            file: forbidden.to_owned(),
             text: "not editable\n".to_owned(),
-        },
-    ];
+        });
+    }
     let program = |(name, _): &&(String, String)| {
         task.stages.iter().any(|stage| stage.command.run.contains(name))
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use empiric_core::{Event, Record, Study};
+use empiric_core::{Event, Record, Study, study::State};
 use empiric_engine::Notice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
@@ -75,10 +75,6 @@ pub(crate) fn flat(record: &Record) -> Value {
     Value::Object(object)
 }
 
-fn width() -> usize {
-    if out::talks_to_terminal() { 150 } else { 200 }
-}
-
 fn line(record: &Record, study: &Study) -> Option<String> {
     match &record.event {
         Event::StudyOpened { task, settings, .. } => Some(format!(
@@ -87,20 +83,22 @@ fn line(record: &Record, study: &Study) -> Option<String> {
         )),
         Event::SessionStarted { sandbox, cgroup, slots, .. } => {
             let paused = match study.state() {
-                empiric_core::study::State::Paused => {
+                State::Paused => {
                     "; the study is paused: `empiric resume` goes on"
                 }
-                _ => "",
+                State::Running | State::Stopped | State::Finished => "",
             };
             Some(format!("sandbox {sandbox}, limits by {cgroup}, {} slots{paused}", slots.len()))
         }
         Event::Concluded { trial, .. } => {
-            study.trial(*trial).map(|trial| words::trial_line(study, trial, width()))
+            study.trial(*trial).map(|trial| words::trial_line(study, trial, out::talk_columns()))
         }
         Event::ReportOpened { champion } => Some(format!(
             "closing comparison of {champion} and the baseline on seeds and data held back until now"
         )),
-        Event::Noted { by, text } => Some(words::clip(&format!("note by {by}: {text}"), width())),
+        Event::Noted { by, text } => {
+            Some(words::clip(&format!("note by {by}: {text}"), out::talk_columns()))
+        }
         Event::Paused { by } => Some(format!("paused by {by}; `empiric resume` goes on")),
         Event::Resumed { by } => Some(format!("resumed by {by}")),
         Event::Fenced { trial, reason, .. } => {

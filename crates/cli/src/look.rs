@@ -61,12 +61,12 @@ pub(crate) fn trials(args: &Trials) -> Result<(), Failure> {
     if !args.json {
         let metric = &study.task().metric;
         let head = format!(
-            "{:<5} {:<8} {:<16} {:>10} {:>10}  hypothesis",
+            "{:<5} {:<8} {:<18} {:>9} {:>10}  hypothesis",
             "trial", "operator", "outcome", metric.name, "gain"
         );
         out::line(&head)?;
     }
-    let width = if out::prints_to_terminal() { 160 } else { 400 };
+    let width = out::print_columns();
     let mut after = None;
     loop {
         let query = Query { after, limit: PAGE, verdict, cause: cause.clone(), ..Query::default() };

@@ -1,6 +1,9 @@
 //! The two streams: data on standard output, talk on standard error. A reader that goes away ends the program quietly.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
+};
 
 use serde::Serialize;
 
@@ -31,7 +34,18 @@ pub(crate) fn talks_to_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether standard output is a terminal.
-pub(crate) fn prints_to_terminal() -> bool {
-    io::stdout().is_terminal()
+/// Columns of the terminal behind `stream`; what is not a terminal is given long lines.
+fn columns(stream: impl AsFd) -> usize {
+    let size = rustix::termios::tcgetwinsize(stream);
+    size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(400)
+}
+
+/// Columns of the terminal that is talked to.
+pub(crate) fn talk_columns() -> usize {
+    columns(io::stderr())
+}
+
+/// Columns of the terminal that is printed to.
+pub(crate) fn print_columns() -> usize {
+    columns(io::stdout())
 }

@@ -69,9 +69,7 @@ fn settings(args: &Run, budget: Option<Budget>, layout: &Layout) -> Result<Setti
             format!("--alpha {} is not between 0 and 0.5", args.alpha),
         ));
     }
-    if layout.exists()
-        && let Ok(study) = Reader::open(layout.root())?.study()
-    {
+    if let Ok(study) = Reader::open(layout.root()).and_then(|reader| reader.study()) {
         return Ok(Settings {
             budget: budget.unwrap_or(*study.budget()),
             ..study.settings().clone()

@@ -66,7 +66,7 @@ pub(crate) fn trial_line(study: &Study, trial: &Trial, width: usize) -> String {
         (_, None) => String::new(),
     };
     let line = format!(
-        "{:<5} {:<8} {:<16} {:>10} {:>10}  {}",
+        "{:<5} {:<8} {:<18} {:>9} {:>10}  {}",
         trial.no,
         operator,
         outcome(trial),
