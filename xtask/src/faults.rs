@@ -7,7 +7,7 @@ use crate::tools::{build, command};
 
 /// Breaks studies made by the program at `exe`; ends with what `empiric-faults` ends with.
 pub(crate) fn run(short: bool, exe: &Path) -> anyhow::Result<ExitCode> {
-    let faults = build("empiric-testkit", "empiric-faults", true)?;
+    let faults = build("empiric-testkit", "empiric-faults", !short)?;
     let mut faults = command(faults, [exe]);
     if short {
         faults.arg("--short");

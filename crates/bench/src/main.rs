@@ -31,8 +31,16 @@ struct Words {
 fn main() -> anyhow::Result<ExitCode> {
     let words = read(std::env::args_os().skip(1))?;
     let scratch = tempfile::tempdir().context("make a directory for the studies")?;
-    engine(&words, scratch.path())?;
-    Ok(ExitCode::SUCCESS)
+    match engine(&words, scratch.path()) {
+        Err(error) if went_away(&error) => Ok(ExitCode::SUCCESS),
+        ended => ended.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Whether whoever read the figures has read enough.
+fn went_away(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn read(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Words> {

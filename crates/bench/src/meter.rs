@@ -16,6 +16,8 @@ pub(crate) struct Reading {
     pub(crate) own: Duration,
     /// The same of all processes that it has waited for: sandbox helpers, and what they ran.
     pub(crate) children: Duration,
+    /// CPU time of the whole machine, ours and everybody's.
+    pub(crate) machine: Duration,
     /// CPU seconds that the helpers metered of recipe and evaluator, the sandbox's own start among them.
     pub(crate) metered: f64,
 }
@@ -26,6 +28,7 @@ impl Reading {
             at: Instant::now(),
             own: cpu(UsageWho::RUSAGE_SELF),
             children: cpu(UsageWho::RUSAGE_CHILDREN),
+            machine: machine().unwrap_or_default(),
             metered,
         }
     }
@@ -36,6 +39,15 @@ fn cpu(who: UsageWho) -> Duration {
         let micros = (used.user_time() + used.system_time()).num_microseconds();
         Duration::from_micros(micros.unsigned_abs())
     })
+}
+
+/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, stolen, in hundredths of a second.
+fn machine() -> Option<Duration> {
+    let stat = fs_err::read_to_string("/proc/stat").ok()?;
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks = line.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+    let busy = ticks.take(8).enumerate().filter(|(n, _)| ![3, 4].contains(n));
+    Some(Duration::from_millis(10 * busy.map(|(_, ticks)| ticks).sum::<u64>()))
 }
 
 /// Most memory this process has ever held, in bytes.

@@ -1,6 +1,7 @@
 //! One study of the trivial task, from its opening to its end, watched.
 
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,13 +9,15 @@ use std::{
 use anyhow::{Context, bail};
 use empiric_agents::Proposer;
 use empiric_core::{
-    Budget, Digest,
-    study::{Fixed, Rules, Settings},
+    Budget,
+    study::{Rules, Settings},
 };
 use empiric_engine::{Ended, Engine, Layout, Notice, Options};
 use empiric_evaluate::Installation;
-use empiric_tasks::Loaded;
+use empiric_tasks::{Environments, Loaded, Step, Watch};
 use tokio::sync::mpsc;
+
+use crate::task;
 
 /// What is run.
 pub(crate) struct Bench {
@@ -60,22 +63,22 @@ impl Bench {
     fn options(self) -> anyhow::Result<Options> {
         let found = empiric_sandbox::probe();
         let level = found.best().context("no sandbox to be had: `empiric doctor` says why")?;
-        let nothing = Digest::of(b"");
+        let host = task::host(&self.loaded.root);
+        let mut go_on = |_: Step<'_>| ControlFlow::Continue(());
+        let environment = Environments::new(&host).ensure(&self.loaded, &mut go_on)?;
+        let data = empiric_tasks::prepare(&self.loaded, &environment, &host, &mut go_on)?;
+        let watch = Watch::new(&self.loaded, &data, &environment)?;
         Ok(Options {
             layout: Layout::new(&self.dir),
             recipe: self.loaded.recipe_dir,
-            fixed: Fixed {
-                evaluator: self.loaded.source_digest,
-                data: nothing,
-                environment: nothing,
-            },
+            fixed: Arc::new(move || watch.fixed()),
             installation: Installation {
                 task: Arc::new(self.loaded.task),
                 data_dir: self.loaded.root.clone(),
                 root: self.loaded.root,
-                path: Vec::new(),
-                read: Vec::new(),
-                vars: Default::default(),
+                path: environment.bin.into_iter().collect(),
+                read: environment.read_paths,
+                vars: environment.vars,
                 data: Vec::new(),
             },
             settings: Settings {

@@ -1,6 +1,6 @@
-//! A task of two shell scripts. The recipe hands over a file of six numbers; the evaluator says how far they are from
-//! where they began, so that no edit is ever better, every trial takes one replicate, and the metric has no noise: what
-//! is measured is the house, not the search.
+//! A task of two shell scripts. The recipe hands over a file of six numbers; the evaluator mixes them into a penalty
+//! that only the numbers of the baseline escape. No edit is ever better, none says where to look next, and the metric
+//! has no noise: every trial takes one replicate, and what is measured is the house, not the search.
 
 use std::path::Path;
 
@@ -25,19 +25,20 @@ run = ["/bin/sh", "evaluate.sh"]
 limits = { wall = "30s", memory = "256MiB" }
 
 [metric]
-name = "distance"
+name = "penalty"
 goal = "minimize"
 "#;
 
 /// Where every knob begins.
 pub(crate) const START: u32 = 5000;
 
-const EVALUATE: &str = r#"distance=0
+const EVALUATE: &str = r#"mixed=0
+moved=0
 while read -r name equals value; do
-    way=$((value - 5000))
-    distance=$((distance + ${way#-}))
+    mixed=$(((mixed * 31 + value) % 99991))
+    [ "$value" = 5000 ] || moved=1
 done <"$EMPIRIC_ARTIFACTS/knobs.toml"
-printf '{"metrics": {"distance": %d}}' "$distance" >"$EMPIRIC_RESULT"
+printf '{"metrics": {"penalty": %d}}' $((moved * (1 + mixed))) >"$EMPIRIC_RESULT"
 "#;
 
 /// The knobs file whose first knob is `first`.
@@ -57,6 +58,10 @@ pub(crate) fn make(dir: &Path, pause: u32) -> anyhow::Result<Loaded> {
     fs_err::write(dir.join("evaluate.sh"), EVALUATE)?;
     fs_err::write(recipe.join("train.sh"), format!("{sleep}{copy}"))?;
     fs_err::write(recipe.join("knobs.toml"), knobs(START))?;
-    let host = Host { cache: dir.join("cache"), path: "/usr/bin:/bin".into() };
-    empiric_tasks::load(dir, &host).map_err(|problems| anyhow!("{problems:?}"))
+    empiric_tasks::load(dir, &host(dir)).map_err(|problems| anyhow!("{problems:?}"))
+}
+
+/// The machine as the task at `dir` sees it: a cache of its own, and the system's programs.
+pub(crate) fn host(dir: &Path) -> Host {
+    Host { cache: dir.join("cache"), path: "/usr/bin:/bin".into() }
 }

@@ -52,6 +52,7 @@ pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
     let trials = readings.len() - 1;
     say(format!("  {trials} trials, {replicates} replicates, sandbox {sandbox}"))?;
     speed(&readings)?;
+    shares(&readings)?;
     cost(&readings)?;
     say(format!("  peak memory of the dispatcher {:.1} MB", memory as f64 / 1e6))?;
     disk(&layout, trials)?;
@@ -88,6 +89,20 @@ fn speed(readings: &[Reading]) -> anyhow::Result<()> {
         per_second(first),
         last.len() - 1,
         per_second(last)
+    ))
+}
+
+/// How much of the machine the study had: figures of a machine that does other work besides are not to be compared.
+fn shares(readings: &[Reading]) -> anyhow::Result<()> {
+    let [first, .., last] = readings else { return Ok(()) };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = (last.at - first.at).as_secs_f64() * cores as f64;
+    let own = (last.own - first.own) + (last.children - first.children);
+    let machine = (last.machine - first.machine).as_secs_f64();
+    say(format!(
+        "  {cores} cores were busy {:.0} % of the time, {:.0} % with processes of this study",
+        100.0 * machine / all,
+        100.0 * own.as_secs_f64() / all
     ))
 }
 

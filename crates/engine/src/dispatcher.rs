@@ -274,6 +274,9 @@ impl Engine {
     }
 
     fn room(&self) -> Room {
+        if self.study.state() == State::Finished {
+            return Room::Spent("it has ended already; a larger budget goes on".to_owned());
+        }
         let measured =
             self.study.trial(TrialNo::BASELINE).is_some_and(|trial| trial.outcome.is_some());
         if !measured {

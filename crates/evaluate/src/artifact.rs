@@ -1,6 +1,11 @@
 //! The artefact: what a recipe leaves in its output directory, counted by Empiric and opened by nobody as code.
 
-use std::path::Path;
+use std::{
+    fs::{FileTimes, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::SystemTime,
+};
 
 use empiric_core::Globs;
 use fs_err as fs;
@@ -64,7 +69,34 @@ impl Artifact {
         Ok(artifact)
     }
 
-    /// Adds the files of `recipe` that `code` matches.
+    /// Makes times and permissions of everything below `out` the same, so that nothing can be stored in them for free.
+    ///
+    /// For an artefact that has been counted, whose writers have ended.
+    ///
+    /// # Errors
+    /// When an entry cannot be opened or changed.
+    pub fn level(out: &Path) -> Result<(), ArtifactError> {
+        let times =
+            FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH).set_modified(SystemTime::UNIX_EPOCH);
+        let mut pending = vec![out.to_owned()];
+        let mut seen = Vec::new();
+        while let Some(path) = pending.pop() {
+            let directory = path.is_dir();
+            fs::set_permissions(&path, Permissions::from_mode(if directory { 0o755 } else { 0o644 }))?;
+            if directory {
+                for entry in fs::read_dir(&path)? {
+                    pending.push(entry?.path());
+                }
+            }
+            seen.push(path);
+        }
+        for path in seen {
+            fs::File::open(&path)?.into_file().set_times(times)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the files of `recipe` that `code` matches, each with the bytes of its path.
     ///
     /// # Errors
     /// When a directory cannot be read.
@@ -75,12 +107,11 @@ impl Artifact {
                 let entry = entry?;
                 let path = entry.path();
                 let kind = entry.file_type()?;
+                let name = path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy().into_owned();
                 if kind.is_dir() {
                     pending.push(path);
-                } else if kind.is_file()
-                    && code.matches(&path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy())
-                {
-                    self.bytes += entry.metadata()?.len();
+                } else if kind.is_file() && code.matches(&name) {
+                    self.bytes += entry.metadata()?.len() + name.len() as u64;
                     self.files += 1;
                 }
             }
@@ -107,7 +138,28 @@ mod tests {
 
         let artifact = Artifact::count(&out).unwrap();
         assert_eq!(artifact, Artifact { bytes: 10 + 1 + 3 + 5 + 1, files: 3 });
-        assert_eq!(artifact.with_code(&recipe, &code).unwrap(), Artifact { bytes: 27, files: 4 });
+        assert_eq!(artifact.with_code(&recipe, &code).unwrap(), Artifact { bytes: 31, files: 4 });
+    }
+
+    #[test]
+    fn times_and_permissions_tell_nothing() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (sub, file) = (dir.path().join("sub"), dir.path().join("sub/a"));
+        fs::create_dir(&sub).unwrap();
+        fs::write(&file, "x").unwrap();
+        let written = SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(1_234_567_891);
+        let times = FileTimes::new().set_accessed(written).set_modified(written);
+        fs::File::open(&file).unwrap().into_file().set_times(times).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o421)).unwrap();
+        fs::set_permissions(&sub, Permissions::from_mode(0o1700)).unwrap();
+
+        Artifact::level(dir.path()).unwrap();
+        let told = |path| {
+            let found = fs::metadata(path).unwrap();
+            (found.mode() & 0o7777, found.mtime(), found.mtime_nsec(), found.atime(), found.atime_nsec())
+        };
+        assert_eq!([told(&file), told(&sub)], [(0o644, 0, 0, 0, 0), (0o755, 0, 0, 0, 0)]);
     }
 
     #[test]

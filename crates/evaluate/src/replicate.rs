@@ -173,6 +173,7 @@ impl<R: Runner> Run<'_, R> {
                 .excerpt(harmless(&error.to_string(), 600))
         };
         let mut artifact = Artifact::count(&self.plan.dirs.out).map_err(|error| bad(&error))?;
+        Artifact::level(&self.plan.dirs.out).map_err(|error| bad(&error))?;
         if !self.task.artifact_code.is_empty() {
             let code = Globs::new(&self.task.artifact_code)
                 .map_err(|error| harness(Phase::Score, &error))?;

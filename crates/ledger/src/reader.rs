@@ -131,6 +131,8 @@ impl Reader {
                 Self::open_immutable(path)
             }
             Err(error) => Err(error),
+            // A writer died, or is at work, between making the file and making its tables.
+            Ok(0) => Err(Error::Missing { path }),
             Ok(_) => Ok(Self { db, path }),
         }
     }

@@ -59,7 +59,7 @@ pub fn verify(dir: &Path) -> Result<Verification, Error> {
     check.seal = check.part(|_| Seal::read(dir)).flatten();
     match Reader::open(dir) {
         Ok(reader) => check.ledger(&reader, dir),
-        Err(error @ Error::Missing { .. }) => return Err(error),
+        Err(error @ Error::Missing { .. }) if !schema::path(dir).exists() => return Err(error),
         Err(error) => check.fault(None, error.to_string()),
     }
     check.blobs(&Blobs::of(dir));

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use nix::sys::signal::SigSet;
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
@@ -96,6 +97,10 @@ impl Entry {
             return Err("the helper has died".into());
         }
         rustix::process::setsid().map_err(step("start a session"))?;
+        // The helper blocks what it reads; a program that inherited this could not end its own workers.
+        SigSet::all()
+            .thread_unblock()
+            .map_err(|errno| format!("unblock signals: {errno}"))?;
         for door in &self.doors {
             rustix::io::write(door, b"0").map_err(step("enter the control group"))?;
         }

@@ -60,16 +60,24 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_vhangup,
     libc::SYS_syslog,
     libc::SYS_fanotify_init,
+    // Extended attributes are bytes of a file that no size counts.
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
 ];
 
 /// Answered as if the kernel did not have them, because programs then fall back: `clone3`, whose flags a filter
-/// cannot read, and io_uring, which would open sockets past the filter.
+/// cannot read, io_uring, which would open sockets past the filter, and the newer way to set extended attributes.
 const ABSENT: &[libc::c_long] = &[
     libc::SYS_clone3,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+    SETXATTRAT,
 ];
+
+/// `setxattrat` of Linux 6.13, the same number everywhere.
+const SETXATTRAT: libc::c_long = 463;
 
 /// First number of the x32 calls, which share x86_64's architecture mark and would slip past a list of numbers.
 const X32: u32 = 0x4000_0000;

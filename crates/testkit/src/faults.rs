@@ -1,18 +1,20 @@
 //! Breaks studies on purpose and says whether what follows is what was promised.
 //!
-//! Three kinds of fault, each against the real program: `kill -9` at random moments of a study that the same command
-//! resumes each time; one changed byte in ledger, blobs and store; recipes that do what no recipe should.
+//! Four kinds of fault, each against the real program: `kill -9` at random moments of a study that the same command
+//! resumes each time; one changed byte in ledger, blobs and store; a decision forged in a ledger whose chain holds;
+//! recipes that do what no recipe should.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::TcpListener,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use empiric_core::{Event, Purpose, Record, TrialNo};
-use empiric_ledger::Reader;
+use empiric_core::{Event, Operator, Outcome, Purpose, Record, TrialNo, Verdict};
+use empiric_ledger::{Error, Ledger, Reader};
 use fs_err as fs;
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -195,13 +197,10 @@ impl History {
 
 /// All events of the study; none when it was killed before it had any.
 fn records(study: &Path) -> Result<Vec<Record>> {
-    if !study.join("ledger.db").exists() {
-        return Ok(Vec::new());
-    }
-    let reader = Reader::open(study)?;
-    if reader.version()? == 0 {
-        return Ok(Vec::new());
-    }
+    let reader = match Reader::open(study) {
+        Err(Error::Missing { .. }) => return Ok(Vec::new()),
+        reader => reader?,
+    };
     let mut all: Vec<Record> = Vec::new();
     loop {
         let page = reader.records(all.last().map_or(0, |record| record.seq), 1000)?;
@@ -245,7 +244,8 @@ pub fn flips(exe: &Path, flips: usize, table: &mut Table<'_>) -> Result<()> {
             let sound = fs::read(file)?;
             let mut bytes = sound.clone();
             let at = rng.random_range(0..bytes.len());
-            bytes[at] ^= rng.random_range(1..=u8::MAX);
+            // All bits: a few single ones, such as padding in compressed objects of the store, change nothing.
+            bytes[at] = !bytes[at];
             overwrite(file, &bytes)?;
             let event_hit = match what {
                 "ledger.db" => !records(&study).is_ok_and(|now| now == whole),
@@ -261,6 +261,72 @@ pub fn flips(exe: &Path, flips: usize, table: &mut Table<'_>) -> Result<()> {
     }
     table.same("  restored", "ok", &verified(&home)?);
     Ok(())
+}
+
+/// Writes the ledger of a finished study anew, with a chain that holds but with one decision that was never made:
+/// verification makes every decision again, and must see it.
+///
+/// # Errors
+/// When the program cannot be run, or its study not be written anew.
+pub fn rewrites(exe: &Path, table: &mut Table<'_>) -> Result<()> {
+    let home = home(exe)?;
+    let study = home.path().join("study");
+    let ended = home.start(words(6))?.end()?;
+    ensure!(ended.code == Some(0), "the study to rewrite did not finish: {}", ended.talk);
+    let whole = records(&study)?;
+    rewrite(&study, &whole)?;
+    table.same("a ledger written anew as it was", "ok", &verified(&home)?);
+    for (what, change) in
+        [("another verdict", change_verdict as fn(&mut Event) -> bool), ("another ask", change_ask)]
+    {
+        let mut events = whole.clone();
+        let hit = events.iter_mut().find_map(|it| change(&mut it.event).then_some(it.seq));
+        let hit = hit.with_context(|| format!("the study has no event for {what}"))?;
+        rewrite(&study, &events)?;
+        let said = home.say(["verify", "study", "--json"])?.json();
+        let named = said.first().and_then(|found| found["faults"][0]["event"].as_u64());
+        let seen = named.map_or("no event named".to_owned(), |seq| format!("event {seq}"));
+        table.same(format!("a ledger written anew with {what}"), &format!("event {hit}"), &seen);
+    }
+    Ok(())
+}
+
+fn change_verdict(event: &mut Event) -> bool {
+    let Event::Concluded { outcome: Outcome::Valid { verdict, .. }, .. } = event else {
+        return false;
+    };
+    let discarded = *verdict == Verdict::Discard;
+    if discarded {
+        *verdict = Verdict::Inconclusive;
+    }
+    discarded
+}
+
+fn change_ask(event: &mut Event) -> bool {
+    let Event::Asked { ask, .. } = event else { return false };
+    let drafted = ask.operator == Operator::Draft && !ask.parents.is_empty();
+    if drafted {
+        ask.operator = Operator::Improve;
+    }
+    drafted
+}
+
+/// Replaces the ledger of `study` by one of these events.
+fn rewrite(study: &Path, records: &[Record]) -> Result<()> {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.seal"] {
+        match fs::remove_file(study.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    let at = records.first().context("the study has no events")?.at;
+    let ledger = Ledger::open(empiric_ledger::Options {
+        dir: study.to_owned(),
+        clock: Arc::new(move || at),
+        durability: empiric_ledger::Durability::default(),
+    })?;
+    ledger.append(records.iter().map(|record| record.event.clone()).collect()).wait()?;
+    Ok(ledger.close()?)
 }
 
 /// What verification made of changed bytes.

@@ -15,14 +15,15 @@ fn main() -> anyhow::Result<ExitCode> {
     // Every run has a working directory of its own.
     let exe = &std::path::absolute(exe)?;
     let (trials, kills, flips) = if short { (30, 5, 5) } else { (200, 50, 20) };
-    say(&format!("      {:<42}  {:<34}  seen", "fault", "expected"));
+    say(&format!("      {:<44}  {:<34}  seen", "fault", "expected"));
     let mut tell = |Row { fault, expected, seen, ok }: &Row| {
         let mark = if *ok { "ok  " } else { "FAIL" };
-        say(&format!("{mark}  {fault:<42}  {expected:<34}  {seen}"));
+        say(&format!("{mark}  {fault:<44}  {expected:<34}  {seen}"));
     };
     let mut table = Table::new(&mut tell);
     faults::kills(exe, trials, kills, &mut table)?;
     faults::flips(exe, flips, &mut table)?;
+    faults::rewrites(exe, &mut table)?;
     faults::recipes(exe, &mut table)?;
     let wrong = table.rows.iter().filter(|row| !row.ok).count();
     say(&format!("{} as promised, {wrong} not", table.rows.len() - wrong));

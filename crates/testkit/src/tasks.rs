@@ -41,7 +41,8 @@ cp knobs.toml "$EMPIRIC_OUT/model.toml"
 
 /// `loss` is 1 at the best knobs and 1.6 at the recipe's; its noise has a standard deviation of 0.01 and is another one
 /// for every seed and every model.
-const EVALUATE: &str = r#"awk -v seed="$EMPIRIC_SEED" '
+const EVALUATE: &str = r#"[ -f "$EMPIRIC_ARTIFACTS/model.toml" ] || exit 3
+awk -v seed="$EMPIRIC_SEED" '
   $2 == "=" { knob[$1] = $3 }
   function off(name, best) { return log(knob[name] / best) ^ 2 }
   END {

@@ -24,6 +24,11 @@ fn a_changed_byte_is_found() {
 }
 
 #[test]
+fn a_forged_decision_is_found_though_the_chain_holds() {
+    as_promised(faults::rewrites);
+}
+
+#[test]
 fn a_recipe_that_misbehaves_gets_the_outcome_it_deserves() {
     as_promised(faults::recipes);
 }

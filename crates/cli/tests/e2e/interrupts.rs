@@ -44,7 +44,11 @@ fn two_interrupts_end_what_runs() {
     let mut session = home.start(words(RUN)).unwrap();
     session.until("leased").unwrap();
     session.until("leased").unwrap();
-    while !home.left_running(Duration::ZERO).iter().any(|found| found.command == "sleep 100000") {}
+    let asleep =
+        || home.left_running(Duration::ZERO).iter().any(|found| found.command == "sleep 100000");
+    while !asleep() {
+        assert!(!session.has_ended().unwrap(), "it ended before its recipe ran");
+    }
     // Signals that are sent at once may arrive as one.
     while !session.has_ended().unwrap() {
         session.interrupt();

@@ -1,5 +1,7 @@
 //! The real program, from words to exit code, in a home of its own and on a task that takes milliseconds.
 
+#![expect(clippy::unwrap_used, reason = "a test ends by its panic")]
+
 mod contract;
 mod faults;
 mod interrupts;

@@ -62,12 +62,12 @@ fn a_study_runs_is_read_goes_on_and_is_taken_home() {
     assert!(say("show study champion").out.contains(champion));
 
     let diff = say("diff study baseline champion").out;
-    assert!(diff.starts_with("--- a/knobs.toml\n+++ b/knobs.toml\n"), "{diff}");
+    assert!(diff.contains("--- a/knobs.toml\n+++ b/knobs.toml\n"), "{diff}");
     assert_eq!(say("export study --patch -").out, diff);
     assert_eq!(say("diff study t0 champion --json").json()[0]["diff"], diff);
     let lineage = say("lineage study --json").json();
     assert_eq!(lineage.len(), trials.len());
-    assert!(say("lineage study").out.contains("t12"));
+    assert!(say("lineage study").out.contains(champion));
 
     let verification = say("verify study --json").json().remove(0);
     holds(&verification, contract::VERIFICATION);
@@ -78,6 +78,12 @@ fn a_study_runs_is_read_goes_on_and_is_taken_home() {
     say("report study");
     let page = std::fs::read_to_string(home.path().join("study/report.html")).unwrap();
     assert!(page.to_lowercase().starts_with("<!doctype html>"));
+
+    // It is over: the same command has nothing to add.
+    let again = say(&format!("{run} 12")).json();
+    let called: Vec<_> = again.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(called, ["session_started", "study_summary"]);
+    events.push(again[0].clone());
 
     // What was asked of a study at rest waits for its next session; the same command goes on from where it was.
     let noted = home.say(["note", "study", "look at the rate", "--json"]).unwrap();
@@ -93,6 +99,23 @@ fn a_study_runs_is_read_goes_on_and_is_taken_home() {
         (trials.iter().map(fixed).collect(), after.iter().map(fixed).collect());
     assert_eq!(is[..was.len()], was);
     assert_eq!(say("verify study --json").json()[0]["ok"], true);
+}
+
+#[test]
+fn a_recipe_without_anything_to_try_ends_its_study_once() {
+    let home = home();
+    let recipe = home.path().join("task/recipe");
+    let train = "echo 'rate = 0.2\nwidth = 12\ndecay = 0.5' > \"$EMPIRIC_OUT/model.toml\"\n";
+    std::fs::write(recipe.join("train.sh"), train).unwrap();
+    std::fs::remove_file(recipe.join("knobs.toml")).unwrap();
+    let run = || home.start(words("run task --study study --json")).unwrap().end().unwrap();
+    let first = run();
+    assert_eq!(first.code, Some(0), "{}", first.talk);
+    let summary = first.events.last().unwrap();
+    assert_eq!(summary["state"], "finished");
+    assert!(summary["outcomes"]["failed"]["no_proposal"].as_u64().unwrap() > 0, "{summary:#}");
+    let second = run();
+    assert_eq!((second.code, second.events.len()), (Some(0), 2), "{:#?}", second.events);
 }
 
 #[test]

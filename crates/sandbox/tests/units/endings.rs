@@ -27,6 +27,18 @@ fn signals() {
     expect(&levels(), "kill -KILL $$", &Ending::Signal(9));
 }
 
+/// The helper's blocked signals were inherited, so that a pool of workers could not be terminated.
+#[test]
+fn a_program_can_end_its_own() {
+    for level in levels() {
+        for signal in ["TERM", "INT"] {
+            let script = format!("sh -c 'kill -{signal} $$; echo survived'; true");
+            let report = run(&Place::new(level).script(&script));
+            assert_eq!(report.stdout.text(), "", "SIG{signal} at {level}");
+        }
+    }
+}
+
 #[test]
 fn a_program_that_is_not_there() {
     for level in levels() {
