@@ -35,6 +35,7 @@ pub(crate) fn run(short: bool) -> anyhow::Result<ExitCode> {
     };
     tally.tests("tests", &mut cargo(tests));
     if !short {
+        tally.step("fault injection", &mut cargo(&["xtask", "faults", "--short"]));
         tally.tests("doc tests", &mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]));
         if works("cargo", &["deny", "--version"]) {
             tally.step("supply chain", &mut cargo(&["deny", "check"]));

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod demo;
+mod faults;
 mod machine;
 mod tools;
 #[cfg(test)]
@@ -10,13 +11,14 @@ mod walls;
 
 use std::process::ExitCode;
 
-use crate::tools::say;
+use crate::tools::{build, say};
 
 const USAGE: &str = "\
 usage: cargo xtask <what>
 
   demo              install what is missing, build, run a study of tasks/golf and say what to type next
-  test [--short]    everything that CI runs; --short leaves out the doc tests and the supply chain
+  test [--short]    everything that CI runs; --short leaves out fault injection, doc tests and the supply chain
+  faults [--short]  kill, damage and starve studies, and see that they recover; --short in two minutes
   bench engine [--trials N] [--slots N]
                     what Empiric itself costs per trial, and how busy it keeps its slots";
 
@@ -27,6 +29,8 @@ fn main() -> anyhow::Result<ExitCode> {
         ["demo"] => demo::run(),
         ["test"] => check::run(false),
         ["test", "--short"] => check::run(true),
+        ["faults"] => faults(false),
+        ["faults", "--short"] => faults(true),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
@@ -37,4 +41,9 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(2))
         }
     }
+}
+
+fn faults(short: bool) -> anyhow::Result<ExitCode> {
+    machine::ready()?;
+    faults::run(short, &build("empiric-cli", "empiric", !short)?)
 }

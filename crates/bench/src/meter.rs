@@ -1,8 +1,13 @@
 //! What this process and its children have used so far.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
+use empiric_agents::{Brief, Proposal, Proposer};
+use empiric_core::Failure;
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike as _,
@@ -14,6 +19,8 @@ pub(crate) struct Reading {
     pub(crate) at: Instant,
     /// User and system time of this process: the dispatcher with all its threads.
     pub(crate) own: Duration,
+    /// The part of it that went into making proposals, the trees they read included.
+    pub(crate) proposals: Duration,
     /// The same of all processes that it has waited for: sandbox helpers, and what they ran.
     pub(crate) children: Duration,
     /// CPU time of the whole machine, ours and everybody's.
@@ -23,10 +30,11 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn now(metered: f64) -> Self {
+    pub(crate) fn now(proposer: &Metered<impl Proposer>, metered: f64) -> Self {
         Self {
             at: Instant::now(),
             own: cpu(UsageWho::RUSAGE_SELF),
+            proposals: Duration::from_micros(proposer.micros.load(Ordering::Relaxed)),
             children: cpu(UsageWho::RUSAGE_CHILDREN),
             machine: machine().unwrap_or_default(),
             metered,
@@ -57,4 +65,29 @@ pub(crate) fn peak_memory() -> anyhow::Result<u64> {
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")).map(str::trim);
     let kib: u64 = kib.context("/proc/self/status has no VmHWM")?.parse()?;
     Ok(kib * 1024)
+}
+
+/// A proposer whose CPU time is counted.
+#[derive(Default)]
+pub(crate) struct Metered<P> {
+    proposer: P,
+    micros: AtomicU64,
+}
+
+impl<P: Proposer> Proposer for Metered<P> {
+    fn name(&self) -> &str {
+        self.proposer.name()
+    }
+
+    fn ahead(&self, slots: usize) -> usize {
+        self.proposer.ahead(slots)
+    }
+
+    fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {
+        let before = cpu(UsageWho::RUSAGE_THREAD);
+        let made = self.proposer.propose(brief);
+        let took = cpu(UsageWho::RUSAGE_THREAD).saturating_sub(before);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(0), Ordering::Relaxed);
+        made
+    }
 }

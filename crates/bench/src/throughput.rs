@@ -8,7 +8,7 @@ use empiric_engine::Layout;
 
 use crate::{
     Words,
-    meter::{self, Reading},
+    meter::{self, Metered, Reading},
     say,
     study::{Bench, bytes_below},
     task,
@@ -24,13 +24,14 @@ pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
         "engine: {} trials of two shell scripts by the embedded tuner, {} slots",
         words.trials, words.slots
     ))?;
+    let proposer = Arc::new(Metered::<Tuner>::default());
     let bench = Bench {
         loaded: task::make(&scratch.join("task"), 0)?,
         dir: scratch.join("study"),
         exe: words.exe.clone(),
         slots: words.slots,
         trials: words.trials,
-        proposer: Arc::new(Tuner::default()),
+        proposer: proposer.clone(),
     };
     let mut readings: Vec<Reading> = Vec::with_capacity(words.trials as usize + 1);
     let mut metered = 0.0;
@@ -43,7 +44,7 @@ pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
             replicates += 1;
         } else if let Event::Concluded { .. } = event {
             // The baseline's end is where the first trial begins.
-            readings.push(Reading::now(metered));
+            readings.push(Reading::now(&proposer, metered));
         } else if let Event::SessionStarted { sandbox: level, cgroup, .. } = event {
             sandbox = format!("{level}, {cgroup}");
         }
@@ -106,23 +107,28 @@ fn shares(readings: &[Reading]) -> anyhow::Result<()> {
     ))
 }
 
-/// CPU milliseconds per trial: of the dispatcher; of helpers and sandbox set-up outside what they metered; metered.
-fn milliseconds(readings: &[Reading]) -> [f64; 3] {
-    let [first, .., last] = readings else { return [f64::NAN; 3] };
+/// Whose CPU time it is.
+const WHOSE: [&str; 4] =
+    ["dispatcher", "  its proposals", "sandbox helpers", "recipe, evaluator, bubblewrap"];
+
+/// CPU milliseconds per trial, in the order of [`WHOSE`]: all of this process; the part of it in the proposer; of the
+/// helpers outside what they metered; what they metered.
+fn milliseconds(readings: &[Reading]) -> [f64; 4] {
+    let [first, .., last] = readings else { return [f64::NAN; 4] };
     let trials = (readings.len() - 1) as f64;
     let own = (last.own - first.own).as_secs_f64();
     let children = (last.children - first.children).as_secs_f64();
     let metered = last.metered - first.metered;
-    [own, children - metered, metered].map(|seconds| 1e3 * seconds / trials)
+    let proposals = (last.proposals - first.proposals).as_secs_f64();
+    [own, proposals, children - metered, metered].map(|seconds| 1e3 * seconds / trials)
 }
 
 fn cost(readings: &[Reading]) -> anyhow::Result<()> {
     let (first, last) = ends(readings, COST);
     let (begin, end) = (milliseconds(first), milliseconds(last));
-    say(format!("  CPU ms per trial      first {:<5} last {:<5} last/first", COST, COST))?;
-    let names = ["dispatcher", "sandbox helpers", "recipe, evaluator"];
-    for ((name, begin), end) in names.iter().zip(begin).zip(end) {
-        say(format!("    {name:<18} {begin:>10.2} {end:>10.2} {:>11.2}", end / begin))?;
+    say(format!("  CPU ms per trial               first {COST:<4} last {COST:<4} last/first"))?;
+    for ((name, begin), end) in WHOSE.iter().zip(begin).zip(end) {
+        say(format!("    {name:<30} {begin:>7.2} {end:>9.2} {:>11.2}", end / begin))?;
     }
     Ok(())
 }
