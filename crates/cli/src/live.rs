@@ -83,9 +83,7 @@ fn line(record: &Record, study: &Study) -> Option<String> {
         )),
         Event::SessionStarted { sandbox, cgroup, slots, .. } => {
             let paused = match study.state() {
-                State::Paused => {
-                    "; the study is paused: `empiric resume` goes on"
-                }
+                State::Paused => "; the study is paused: `empiric resume` goes on",
                 State::Running | State::Stopped | State::Finished => "",
             };
             Some(format!("sandbox {sandbox}, limits by {cgroup}, {} slots{paused}", slots.len()))

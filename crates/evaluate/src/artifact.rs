@@ -76,13 +76,17 @@ impl Artifact {
     /// # Errors
     /// When an entry cannot be opened or changed.
     pub fn level(out: &Path) -> Result<(), ArtifactError> {
-        let times =
-            FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH).set_modified(SystemTime::UNIX_EPOCH);
+        let times = FileTimes::new()
+            .set_accessed(SystemTime::UNIX_EPOCH)
+            .set_modified(SystemTime::UNIX_EPOCH);
         let mut pending = vec![out.to_owned()];
         let mut seen = Vec::new();
         while let Some(path) = pending.pop() {
             let directory = path.is_dir();
-            fs::set_permissions(&path, Permissions::from_mode(if directory { 0o755 } else { 0o644 }))?;
+            fs::set_permissions(
+                &path,
+                Permissions::from_mode(if directory { 0o755 } else { 0o644 }),
+            )?;
             if directory {
                 for entry in fs::read_dir(&path)? {
                     pending.push(entry?.path());
@@ -107,7 +111,8 @@ impl Artifact {
                 let entry = entry?;
                 let path = entry.path();
                 let kind = entry.file_type()?;
-                let name = path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy().into_owned();
+                let name =
+                    path.strip_prefix(recipe).unwrap_or(&path).to_string_lossy().into_owned();
                 if kind.is_dir() {
                     pending.push(path);
                 } else if kind.is_file() && code.matches(&name) {
@@ -157,7 +162,13 @@ mod tests {
         Artifact::level(dir.path()).unwrap();
         let told = |path| {
             let found = fs::metadata(path).unwrap();
-            (found.mode() & 0o7777, found.mtime(), found.mtime_nsec(), found.atime(), found.atime_nsec())
+            (
+                found.mode() & 0o7777,
+                found.mtime(),
+                found.mtime_nsec(),
+                found.atime(),
+                found.atime_nsec(),
+            )
         };
         assert_eq!([told(&file), told(&sub)], [(0o644, 0, 0, 0, 0), (0o755, 0, 0, 0, 0)]);
     }

@@ -98,9 +98,7 @@ impl Entry {
         }
         rustix::process::setsid().map_err(step("start a session"))?;
         // The helper blocks what it reads; a program that inherited this could not end its own workers.
-        SigSet::all()
-            .thread_unblock()
-            .map_err(|errno| format!("unblock signals: {errno}"))?;
+        SigSet::all().thread_unblock().map_err(|errno| format!("unblock signals: {errno}"))?;
         for door in &self.doors {
             rustix::io::write(door, b"0").map_err(step("enter the control group"))?;
         }
