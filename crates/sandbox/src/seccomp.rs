@@ -67,20 +67,18 @@ const DENIED: &[libc::c_long] = &[
 ];
 
 /// Answered as if the kernel did not have them, because programs then fall back: `clone3`, whose flags a filter
-/// cannot read, io_uring, which would open sockets past the filter, and the newer way to set extended attributes.
+/// cannot read, and io_uring, which would open sockets past the filter.
 const ABSENT: &[libc::c_long] = &[
     libc::SYS_clone3,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
-    SETXATTRAT,
 ];
 
-/// `setxattrat` of Linux 6.13, the same number everywhere.
-const SETXATTRAT: libc::c_long = 463;
-
-/// First number of the x32 calls, which share x86_64's architecture mark and would slip past a list of numbers.
-const X32: u32 = 0x4000_0000;
+/// From here on every call is absent: those of Linux 6.13 (the first is `setxattrat`) and later are not known to this
+/// list, and x86_64's x32 calls, which share its architecture mark, would slip past it. New calls have had the same
+/// number on all architectures since Linux 5.1.
+const UNKNOWN: u32 = 463;
 
 /// What a call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +145,7 @@ fn pieces(answers: &BTreeMap<u32, Answer>) -> Vec<(u32, Answer)> {
         pieces.insert(call, answer);
         pieces.insert(call + 1, Answer::Allowed);
     }
-    if cfg!(target_arch = "x86_64") {
-        pieces.insert(X32, Answer::Absent);
-    }
+    pieces.insert(UNKNOWN, Answer::Absent);
     let mut pieces: Vec<(u32, Answer)> = pieces.into_iter().collect();
     pieces.dedup_by_key(|(_, answer)| *answer);
     pieces
