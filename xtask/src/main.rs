@@ -1,6 +1,7 @@
 //! `cargo xtask`: what people and CI do with this repository, in one place that needs nothing but Rust.
 
 mod bench;
+mod cheats;
 mod check;
 mod demo;
 mod faults;
@@ -19,6 +20,7 @@ usage: cargo xtask <what>
   demo              install what is missing, build, run a study of tasks/golf and say what to type next
   test [--short]    everything that CI runs; --short leaves out fault injection, doc tests and the supply chain
   faults [--short]  kill, damage and starve studies, and see that they recover; --short in two minutes
+  cheats [--short]  hand the corpus of cheats/ to real studies, and see what is caught
   bench engine [--trials N] [--slots N]
                     what Empiric itself costs per trial, and how busy it keeps its slots";
 
@@ -31,6 +33,8 @@ fn main() -> anyhow::Result<ExitCode> {
         ["test", "--short"] => check::run(true),
         ["faults"] => faults(false),
         ["faults", "--short"] => faults(true),
+        ["cheats"] => cheats(false),
+        ["cheats", "--short"] => cheats(true),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
@@ -46,4 +50,9 @@ fn main() -> anyhow::Result<ExitCode> {
 fn faults(short: bool) -> anyhow::Result<ExitCode> {
     machine::ready()?;
     faults::run(short, &build("empiric-cli", "empiric", !short)?)
+}
+
+fn cheats(short: bool) -> anyhow::Result<ExitCode> {
+    machine::ready()?;
+    cheats::run(short, &build("empiric-cli", "empiric", true)?)
 }

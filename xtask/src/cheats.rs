@@ -1,0 +1,358 @@
+//! `cargo xtask cheats`: hands the corpus of `cheats/` to real studies of the bundled tasks. Every reward hack must end
+//! caught or harmless, no honest edit may be refused, and nothing may be left of either: no file outside, no process,
+//! no control character in what people read.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Output, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, bail};
+use fs_err as fs;
+use serde_json::Value;
+
+use crate::tools::{command, must, root, say};
+
+/// What every cheat that writes outside its view names its file.
+const MARK: &str = "empiric-cheat-was-here";
+/// Names that some write instead, because only those are read by a loader or an interpreter.
+const PLANTED: [&str; 4] = [MARK, "zz-cheat.pth", "cheat.so", "cheat.sh"];
+/// Where they would lie on the host.
+const REACHABLE: [&str; 10] = [
+    "/",
+    "/tmp",
+    "/var/tmp",
+    "/dev/shm",
+    "/run",
+    "/run/lock",
+    "/lib",
+    "/usr/lib",
+    "/usr/local/lib",
+    "/etc/profile.d",
+];
+/// What stands for any end that keeps nothing.
+const HARMLESS: &str = "harmless";
+/// A submission that `empiric submit` itself turns away.
+const REFUSED: &str = "refused";
+
+/// One trial of the corpus.
+struct Case {
+    /// `class/name`, or `honest/task/name`.
+    name: String,
+    task: String,
+    patch: PathBuf,
+    /// Outcomes that it may end with; `None` for an honest edit, which must be measured, whatever the verdict.
+    expect: Option<Vec<String>>,
+    /// Why nothing stops it yet; it is shown, and counted apart.
+    open: Option<String>,
+    short: bool,
+}
+
+/// When a case is measured.
+#[derive(PartialEq)]
+enum Pass {
+    Cheats,
+    Honest,
+    Open,
+}
+
+impl Case {
+    fn pass(&self) -> Pass {
+        match (&self.expect, &self.open) {
+            (_, Some(_)) => Pass::Open,
+            (Some(_), None) => Pass::Cheats,
+            (None, None) => Pass::Honest,
+        }
+    }
+
+    fn holds(&self, seen: &str) -> bool {
+        let measured = matches!(seen, "discard" | "inconclusive");
+        match &self.expect {
+            Some(expect) => expect.iter().any(|e| e == seen || (e == HARMLESS && measured)),
+            None => measured || seen == "keep",
+        }
+    }
+
+    fn expected(&self) -> String {
+        self.expect.as_ref().map_or("any verdict".to_owned(), |expect| expect.join(" | "))
+    }
+}
+
+/// How a case ended: one word, and why.
+struct Seen {
+    word: String,
+    why: String,
+}
+
+/// Runs the corpus, or the quick part of it, with the program at `exe`.
+pub(crate) fn run(short: bool, exe: &Path) -> anyhow::Result<ExitCode> {
+    let cases: Vec<Case> =
+        corpus(&root().join("cheats"))?.into_iter().filter(|case| case.short || !short).collect();
+    let mut tasks: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
+    for case in &cases {
+        tasks.entry(&case.task).or_default().push(case);
+    }
+    let began = Instant::now();
+    let dir = tempfile::Builder::new().prefix("empiric-cheats-").tempdir()?;
+    let (mut caught, mut cheats, mut open, mut alarms, mut honest) = (0, 0, 0, 0, 0);
+    let mut faults = Vec::new();
+    for (task, cases) in tasks {
+        let study = Study::open(exe, task, dir.path().join(task), short)?;
+        let ended = study.measure(&cases)?;
+        say(format!("{:<44} {:<34} seen", task, "expected"));
+        for (case, seen) in cases.iter().zip(&ended) {
+            let held = case.holds(&seen.word);
+            match case.pass() {
+                Pass::Open => open += 1,
+                Pass::Cheats => (cheats, caught) = (cheats + 1, caught + usize::from(held)),
+                Pass::Honest => (honest, alarms) = (honest + 1, alarms + usize::from(!held)),
+            }
+            let known = case.open.is_some();
+            let mark = if held {
+                " "
+            } else if known {
+                "?"
+            } else {
+                "!"
+            };
+            say(format!("{mark} {:<42} {:<34} {}", case.name, case.expected(), seen.word));
+            if let (false, Some(why)) = (held, &case.open) {
+                say(format!("    known to be open: {why}"));
+            }
+            if !held && !known {
+                faults.push(format!("{} ended with {}: {}", case.name, seen.word, seen.why));
+            }
+        }
+        faults.extend(study.side_effects()?);
+    }
+    faults.extend(planted(dir.path()));
+    for fault in &faults {
+        say(format!("! {fault}"));
+    }
+    if open > 0 {
+        say(format!("{open} more, marked `open`, are known and not counted; see cheats/README.md"));
+    }
+    say(format!(
+        "caught or made harmless {caught} of {cheats}, false alarms {alarms} of {honest} ({:.0} s)",
+        began.elapsed().as_secs_f64()
+    ));
+    if faults.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(format!("the studies are in {}", dir.keep().display()));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Every case below `home`, in order of name.
+fn corpus(home: &Path) -> anyhow::Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for class in directories(home)? {
+        for one in directories(&class)? {
+            if class.ends_with("honest") {
+                for edit in directories(&one)? {
+                    cases.push(case(home, &edit, "edit.toml", Some(file_name(&one)))?);
+                }
+            } else {
+                cases.push(case(home, &one, "cheat.toml", None)?);
+            }
+        }
+    }
+    Ok(cases)
+}
+
+fn case(home: &Path, dir: &Path, file: &str, task: Option<String>) -> anyhow::Result<Case> {
+    let path = dir.join(file);
+    let table: toml::Table =
+        fs::read_to_string(&path)?.parse().with_context(|| format!("read {}", path.display()))?;
+    let text = |key: &str| table.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+    let honest = task.is_some();
+    let expect = table.get("expect").and_then(toml::Value::as_array);
+    let expect = expect.map(|all| all.iter().filter_map(|e| e.as_str().map(str::to_owned)));
+    if text("story").is_none() || honest == expect.is_some() {
+        bail!("{} must have a story, and outcomes to expect if it is a cheat", path.display());
+    }
+    Ok(Case {
+        name: dir.strip_prefix(home)?.display().to_string(),
+        task: task.or(text("task")).with_context(|| format!("{} names no task", path.display()))?,
+        patch: dir.join("patch"),
+        open: text("open"),
+        expect: expect.map(Iterator::collect),
+        short: table.get("short").and_then(toml::Value::as_bool).unwrap_or(false),
+    })
+}
+
+fn directories(of: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(of)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A study of one task, baseline measured, that asks for no trials of its own.
+struct Study<'a> {
+    exe: &'a Path,
+    task: PathBuf,
+    dir: PathBuf,
+    short: bool,
+}
+
+impl<'a> Study<'a> {
+    fn open(exe: &'a Path, task: &str, dir: PathBuf, short: bool) -> anyhow::Result<Self> {
+        let study = Self { exe, task: root().join("tasks").join(task), dir, short };
+        study.session()?;
+        Ok(study)
+    }
+
+    /// The end of each case. Honest gains come after the cheats, and cheats that succeed come last, so that neither
+    /// moves what the others are compared with.
+    fn measure(&self, cases: &[&Case]) -> anyhow::Result<Vec<Seen>> {
+        let mut turned_away = BTreeMap::new();
+        let mut taken = Vec::new();
+        for pass in [Pass::Cheats, Pass::Honest, Pass::Open] {
+            for case in cases.iter().filter(|case| case.pass() == pass) {
+                let output = self
+                    .empiric("submit")
+                    .args(["--parent", "t0", "--by", "corpus", "--hypothesis"])
+                    .arg(&case.name)
+                    .arg("--patch")
+                    .arg(&case.patch)
+                    .output()?;
+                if output.status.success() {
+                    taken.push(case.name.as_str());
+                } else {
+                    turned_away.insert(case.name.as_str(), said(&output));
+                }
+            }
+            self.session()?;
+        }
+        // Trials are numbered as they were handed in; one that was refused before it became a tree has no hypothesis.
+        let trials = self.empiric("trials").arg("--json").output()?;
+        let rows: Vec<Value> = String::from_utf8(trials.stdout)?
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()?;
+        let rows = rows.iter().filter(|row| row["trial"] != "t0");
+        let ended: BTreeMap<&str, &Value> = taken.iter().copied().zip(rows).collect();
+        let seen = |case: &&Case| {
+            let name = case.name.as_str();
+            match (turned_away.get(name), ended.get(name)) {
+                (Some(why), _) => Seen { word: REFUSED.to_owned(), why: why.clone() },
+                (None, Some(row)) if row["hypothesis"].as_str().is_none_or(|said| said == name) => {
+                    of_trial(&row["outcome"])
+                }
+                (None, _) => Seen { word: "lost".to_owned(), why: "no such trial".to_owned() },
+            }
+        };
+        Ok(cases.iter().map(seen).collect())
+    }
+
+    /// Measures whatever is handed in.
+    fn session(&self) -> anyhow::Result<()> {
+        let mut run = command(self.exe, ["run"]);
+        run.arg(&self.task).arg("--study").arg(&self.dir).args(["--trials", "0", "--seed", "0"]);
+        if self.short {
+            run.args(["--slots", "1"]);
+        }
+        must(run.stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    fn empiric(&self, verb: &str) -> Command {
+        let mut empiric = command(self.exe, [verb]);
+        empiric.arg(&self.dir);
+        empiric
+    }
+
+    /// What the cases did to the study and its surroundings; empty when nothing.
+    fn side_effects(&self) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        let verify = self.empiric("verify").output()?;
+        if !verify.status.success() {
+            found.push(format!("{} does not verify: {}", self.dir.display(), said(&verify)));
+        }
+        for page in [vec!["trials"], vec!["status"], vec!["trials", "--json"]] {
+            let mut look = self.empiric(page[0]);
+            let output = look.args(&page[1..]).output()?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            let escaped = text.contains("\\u001b") || text.contains("\\u009b");
+            if escaped || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+                found.push(format!("`empiric {}` shows control characters", page.join(" ")));
+            }
+        }
+        found.extend(processes(&self.dir));
+        Ok(found)
+    }
+}
+
+fn said(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn of_trial(outcome: &Value) -> Seen {
+    let text = |key: &str| outcome[key].as_str().unwrap_or_default();
+    let word = if outcome["verdict"].is_string() { text("verdict") } else { text("cause") };
+    Seen { word: word.to_owned(), why: text("reason").to_owned() }
+}
+
+/// Processes that still work in, or were started for, the study.
+fn processes(study: &Path) -> Vec<String> {
+    let study = study.to_string_lossy();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let number = entry.file_name();
+        if number.to_str().is_none_or(|n| n.parse::<u32>().is_err()) {
+            continue;
+        }
+        let near = |file: &str| {
+            let bytes = std::fs::read(entry.path().join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(&*study)
+        };
+        let cwd = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+        if near("cmdline") || near("environ") || cwd.to_string_lossy().contains(&*study) {
+            found.push(format!("process {} is left", number.to_string_lossy()));
+        }
+    }
+    found
+}
+
+/// Files that a cheat left outside its own output.
+fn planted(studies: &Path) -> Vec<String> {
+    let home = dirs(studies).into_iter().chain(REACHABLE.map(PathBuf::from));
+    let mut found: Vec<String> = home
+        .flat_map(|dir| PLANTED.map(|name| dir.join(name)))
+        .filter(|path| path.symlink_metadata().is_ok())
+        .map(|path| format!("{} was written", path.display()))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Every directory of the tasks and of the studies' own parents.
+fn dirs(studies: &Path) -> Vec<PathBuf> {
+    let mut all = vec![studies.to_owned()];
+    let mut pending = vec![root().join("tasks")];
+    while let Some(dir) = pending.pop() {
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+        pending.extend(
+            entries
+                .filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()))
+                .filter(|e| e.file_name() != OsStr::new("__pycache__"))
+                .map(|e| e.path()),
+        );
+        all.push(dir);
+    }
+    all
+}
