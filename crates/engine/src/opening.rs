@@ -6,6 +6,7 @@ use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, Trial
 use empiric_executor::{LocalRunner, Logs, Pool};
 use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
 use empiric_lineage::{CommitSpec, Import, Rules, Store};
+use empiric_sandbox::Zygote;
 use empiric_search::Policy;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,7 @@ impl Engine {
         let history = History::take(&options, &ledger, policy, &observer).await?;
         let store = Arc::new(store(&layout.store(), history.study.trials().is_empty())?);
         let runner = LocalRunner {
-            exe: options.exe.clone(),
+            zygote: Arc::new(Zygote::new(&options.exe)),
             level: options.level,
             cgroup: options.cgroup.clone(),
             logs: Arc::new(BlobLogs(Blobs::of(layout.root()))),

@@ -62,8 +62,8 @@ pub struct SlotDirs {
     pub out: PathBuf,
     /// Where the evaluator writes; no recipe code ever sees it.
     pub result: PathBuf,
-    /// Where units leave their reports.
-    pub reports: PathBuf,
+    /// Where live units are recorded.
+    pub units: PathBuf,
     /// GPUs of the slot.
     pub gpus: Vec<u32>,
 }
@@ -77,7 +77,7 @@ impl SlotDirs {
             recipe: root.join("recipe"),
             out: root.join("out"),
             result: root.join("result"),
-            reports: root.join("reports"),
+            units: root.join("units"),
             gpus,
         }
     }

@@ -25,8 +25,8 @@ pub struct UnitSpec {
     pub name: String,
     /// What runs and what it is granted.
     pub policy: Policy,
-    /// Where its report goes.
-    pub report: PathBuf,
+    /// Where it is recorded while it lives.
+    pub record: PathBuf,
 }
 
 /// A unit that left no report: its helper could not be started, or died.
@@ -78,7 +78,7 @@ struct Run<'a, R> {
 
 impl<R: Runner> Run<'_, R> {
     async fn replicate(&mut self) -> Result<(), Failure> {
-        for dir in [&self.plan.dirs.out, &self.plan.dirs.result, &self.plan.dirs.reports] {
+        for dir in [&self.plan.dirs.out, &self.plan.dirs.result, &self.plan.dirs.units] {
             fresh(dir).map_err(|error| harness(Phase::Train, &error))?;
         }
         let mut last = None;
@@ -120,7 +120,7 @@ impl<R: Runner> Run<'_, R> {
         UnitSpec {
             name: name.to_owned(),
             policy,
-            report: self.plan.dirs.reports.join(format!("{index}.json")),
+            record: self.plan.dirs.units.join(format!("{index}.alive")),
         }
     }
 

@@ -72,7 +72,7 @@ impl Pool {
             let path = root.join(&name);
             let own = available[index * gpus..(index + 1) * gpus].to_vec();
             let dirs = SlotDirs::new(&name, &path, own);
-            for dir in [&dirs.recipe, &dirs.out, &dirs.result, &dirs.reports] {
+            for dir in [&dirs.recipe, &dirs.out, &dirs.result, &dirs.units] {
                 fs::create_dir_all(dir)?;
             }
             free.push_back(Slot { dirs, holds: None });
@@ -116,14 +116,12 @@ pub fn recover(root: &Path) -> Result<(), Error> {
         Err(error) => return Err(error.into()),
     };
     for slot in entries {
-        let reports = slot?.path().join("reports");
-        let Ok(units) = fs::read_dir(&reports) else { continue };
+        let Ok(units) = fs::read_dir(slot?.path().join("units")) else { continue };
         for unit in units {
             let path = unit?.path();
             if path.extension().is_some_and(|extension| extension == "alive") {
-                let report = path.with_extension("json");
-                empiric_sandbox::reap_orphans(&report)
-                    .map_err(|source| Error::Orphan { path: report, source })?;
+                empiric_sandbox::reap_orphans(&path)
+                    .map_err(|source| Error::Orphan { path, source })?;
             }
         }
     }

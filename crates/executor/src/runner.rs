@@ -1,11 +1,14 @@
 //! Starts units as helper processes of this machine and waits for their ends.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use empiric_core::BlobId;
 use empiric_evaluate::{Lost, Runner, UnitSpec};
-use empiric_sandbox::{Cgroup, Launch, Level, Pipes, Report, Unit, pipe_pair};
-use tokio::{io::AsyncWriteExt, process::Command};
+use empiric_sandbox::{Cgroup, Launch, Level, Pipes, Report, Unit, Zygote, answered, pipe_pair};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Keeps bounded logs; content-addressed, so that keeping one twice costs nothing.
@@ -17,8 +20,8 @@ pub trait Logs: Send + Sync {
 /// Runs units on this machine.
 #[derive(Clone)]
 pub struct LocalRunner {
-    /// The program whose `__unit` verb is the helper.
-    pub exe: PathBuf,
+    /// Where the helpers come from.
+    pub zygote: Arc<Zygote>,
     /// The sandbox level.
     pub level: Level,
     /// What accounts for units.
@@ -73,28 +76,24 @@ impl LocalRunner {
             policy: spec.policy,
             level: self.level,
             cgroup: self.cgroup.clone(),
-            report: spec.report,
+            record: spec.record,
         };
-        let Launch { command, request, report } = unit.launch(&self.exe, pipes).map_err(lost)?;
-        let mut child = Command::from(command).spawn().map_err(lost)?;
-        let mut input = child
-            .stdin
-            .take()
-            .ok_or_else(|| Lost("the helper has no standard input".to_owned()))?;
+        let Launch { connection, request } = self.zygote.launch(&unit, pipes).map_err(lost)?;
+        connection.set_nonblocking(true).map_err(lost)?;
+        let mut connection = UnixStream::from_std(connection).map_err(lost)?;
+        let (mut helper, mut harness) = connection.split();
         // A helper that is gone already shows in the missing report.
-        input.write_all(&request).await.ok();
-        let status = tokio::select! {
-            status = child.wait() => status,
+        harness.write_all(&request).await.ok();
+        let mut answer = Vec::new();
+        let heard = tokio::select! {
+            heard = helper.read_to_end(&mut answer) => heard,
             () = cancel.cancelled() => {
-                drop(input);
-                child.wait().await
+                harness.shutdown().await.ok();
+                helper.read_to_end(&mut answer).await
             }
         };
-        let status = status.map_err(lost)?;
-        let found = Report::read(&report).map_err(lost)?;
-        found.ok_or_else(|| {
-            Lost(format!("the unit's helper left no report and ended with {status}"))
-        })
+        heard.map_err(lost)?;
+        answered(&answer).map_err(lost)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use empiric_sandbox::{Ending, Level, Policy, Unit, probe, unit_main};
+use empiric_sandbox::{Ending, Level, Policy, Unit, Zygote, probe, unit_main};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
@@ -31,11 +31,12 @@ fn measure(level: Level, count: u32) -> ExitCode {
         policy: Policy::new(["/usr/bin/true"], "/"),
         level,
         cgroup: probe().cgroup,
-        report: std::env::temp_dir().join(format!("unit-{}.json", std::process::id())),
+        record: std::env::temp_dir().join(format!("unit-{}.alive", std::process::id())),
     };
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
-    let ours = per_run(count, || {
-        let report = unit.launch(&exe, None).and_then(|launch| launch.run());
+    let zygote = Zygote::new(exe);
+    let ours = per_run(count, move || {
+        let report = zygote.launch(&unit, None).and_then(|launch| launch.run());
         assert!(matches!(&report, Ok(report) if report.ending == Ending::Exit(0)), "{report:?}");
     });
     let bare = per_run(count, || bare_bwrap(Path::new("/usr/bin/bwrap")));
@@ -43,7 +44,6 @@ fn measure(level: Level, count: u32) -> ExitCode {
         "{level}: {:.2} ms CPU, {:.2} ms wall per unit; bare bwrap {:.2} and {:.2}",
         ours.0, ours.1, bare.0, bare.1
     );
-    std::fs::remove_file(&unit.report).ok();
     ExitCode::SUCCESS
 }
 
@@ -86,6 +86,8 @@ fn per_run(count: u32, run: impl Fn()) -> (f64, f64) {
     };
     let (before, start) = (cpu(), std::time::Instant::now());
     (0..count).for_each(|_| run());
+    // Processes count once they have been waited for; a zygote is when it is dropped.
+    drop(run);
     let each = f64::from(count);
     ((cpu() - before) / each, start.elapsed().as_secs_f64() * 1000.0 / each)
 }

@@ -1,6 +1,6 @@
 //! Which descriptors a unit's program inherits: the three standard ones, a pipe pair where granted, nothing else.
 //!
-//! This module and [`Entry`] hold the crate's only `unsafe` code.
+//! This module, with [`Entry`], and the zygote's fork hold the crate's only `unsafe` code.
 
 use std::io::{Error as IoError, Result as IoResult, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::confine::Confinement;
+use crate::zygote::Unborn;
 
 /// The descriptor from which bubblewrap reads the system call filter.
 pub(crate) const SECCOMP: RawFd = 5;
@@ -41,14 +42,12 @@ fn close_others_on_exec() -> IoResult<()> {
     }
 }
 
-/// Moves the pipe pair that the harness left on standard output and error out of the way.
-pub(crate) fn take_pipes() -> IoResult<[OwnedFd; 2]> {
-    let read = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), SECCOMP + 1)?;
-    let write = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), SECCOMP + 1)?;
-    let null = fs_err::OpenOptions::new().write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdout(null.file())?;
-    rustix::stdio::dup2_stderr(null.file())?;
-    Ok([read, write])
+/// Makes `connection` standard input, and moves the pipe pair out of the numbers that programs are handed.
+pub(crate) fn settle(unborn: Unborn) -> IoResult<Option<[OwnedFd; 2]>> {
+    rustix::stdio::dup2_stdin(&unborn.connection)?;
+    let away = |fd: OwnedFd| rustix::io::fcntl_dupfd_cloexec(&fd, SECCOMP + 1);
+    let Some([read, write]) = unborn.pipes else { return Ok(None) };
+    Ok(Some([away(read)?, away(write)?]))
 }
 
 /// What the forked child goes through before it becomes the program: prepared values and system calls, no decisions.

@@ -1,4 +1,4 @@
-//! The helper: `empiric __unit`, one process per unit, from the request on its standard input to the report.
+//! The helper: one process per unit, forked from the zygote, from the request on its connection to the report.
 
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -10,6 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeValLike;
+use rustix::net::SendFlags;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit};
 
 use crate::bwrap;
@@ -18,51 +19,67 @@ use crate::cgroup::{Cgroup, Leaf};
 use crate::confine::Confinement;
 use crate::descriptors::{self, ENTRY_FAILED, Entry};
 use crate::identity::{self, Identity};
-use crate::launch::{PIPE_READ, PIPE_WRITE, Request, Unit};
+use crate::launch::{PIPE_READ, PIPE_WRITE, Unit};
 use crate::policy::{Level, Limits};
 use crate::report::{Captured, Ending, Report, Usage};
 use crate::watch::{Stop, Watch};
+use crate::zygote::{self, Unborn};
 use crate::{Error, seccomp, tree};
 
-/// The whole life of a unit's helper. Call it first thing in `main`, before any thread is started and any file is
-/// opened. The exit code only says whether a report was written; a failure is described on standard error.
+/// The whole life of the zygote, and of every helper it forks. Call it first thing in `main`, before any thread is
+/// started and any file is opened. The exit code only says whether all went well; a failure is described on standard
+/// error, or to the harness by a helper, whose connection is its standard input.
 pub fn unit_main() -> ExitCode {
-    match serve() {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = match zygote::serve() {
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(unborn)) => live(unborn).and_then(|report| {
+            serde_json::to_vec(&report)
+                .map_err(|source| Error::Record { path: "the unit's report".into(), source })
+        }),
         Err(error) => {
-            // Nobody may be listening, and there is nothing left to do about it.
             writeln!(std::io::stderr(), "unit: failed to {}", error.chain()).ok();
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    let said = ended.unwrap_or_else(|error| format!("failed to {}", error.chain()).into_bytes());
+    // Nobody may be listening, and there is nothing left to do about it.
+    match answer(&said) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn serve() -> Result<(), Error> {
-    let held = descriptors::seal().map_err(Error::io("seal the helper's descriptors"))?;
-    let Request { unit, piped } = read_request()?;
-    let pipes =
-        piped.then(descriptors::take_pipes).transpose().map_err(Error::io("take the pipe pair"))?;
-    if let Err(error) = fs_err::remove_file(&unit.report)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(Error::io("remove an earlier report")(error));
+/// Says everything on the connection.
+fn answer(mut said: &[u8]) -> rustix::io::Result<()> {
+    while !said.is_empty() {
+        let sent = rustix::net::send(rustix::stdio::stdin(), said, SendFlags::NOSIGNAL)?;
+        said = &said[sent..];
     }
-    let mut identity = Identity::own(&unit.cgroup)?;
-    identity.write(&unit.report)?;
+    Ok(())
+}
+
+/// The whole life of a helper.
+fn live(unborn: Unborn) -> Result<Report, Error> {
+    let settled = || Error::io("settle the helper's descriptors");
+    rustix::process::setpgid(None, None).map_err(|errno| settled()(errno.into()))?;
+    let pipes = descriptors::settle(unborn).map_err(settled())?;
+    let _held = descriptors::seal().map_err(settled())?;
+    let unit = read_unit()?;
+    let identity = Identity::own(&unit.cgroup)?;
+    identity.write(&unit.record)?;
     let given =
         pipes.map(|[read, write]| vec![(read, PIPE_READ), (write, PIPE_WRITE)]).unwrap_or_default();
-    let report = run(&unit, given, &mut identity)
-        .unwrap_or_else(|error| report(&unit, Ending::Lost(error.chain()), &identity));
-    drop(held);
+    let report = run(&unit, given, &identity)
+        .unwrap_or_else(|error| report(&unit, Ending::Lost(error.chain())));
     if unit.level != Level::Bwrap {
-        fs_err::remove_dir_all(identity::tmp_path(&unit.report)).ok();
+        fs_err::remove_dir_all(identity::tmp_path(&unit.record)).ok();
     }
-    report.write(&unit.report)?;
-    fs_err::remove_file(identity::alive_path(&unit.report))
-        .map_err(Error::io("remove the unit's identity"))
+    fs_err::remove_file(&unit.record).map_err(Error::io("remove the unit's record"))?;
+    Ok(report)
 }
 
-fn read_request() -> Result<Request, Error> {
+/// Reads the unit, one line of JSON, from the connection.
+fn read_unit() -> Result<Unit, Error> {
     let mut line = Vec::new();
     let mut buffer = vec![0; 16 << 10];
     while !line.ends_with(b"\n") {
@@ -76,28 +93,23 @@ fn read_request() -> Result<Request, Error> {
         line.extend_from_slice(&buffer[..read]);
     }
     serde_json::from_slice(&line)
-        .map_err(|source| Error::Record { path: "standard input".into(), source })
+        .map_err(|source| Error::Record { path: "the unit's request".into(), source })
 }
 
 /// Runs the unit to its end. An error means that the sandbox failed, and that nothing of the unit is left.
-fn run(unit: &Unit, given: Vec<(OwnedFd, i32)>, identity: &mut Identity) -> Result<Report, Error> {
-    let tasks =
-        fs_err::read_dir("/proc/self/task").map_err(Error::io("count the helper's threads"))?;
-    if tasks.count() != 1 {
-        return Err(Error::Unsupported("the unit's helper must be single-threaded".into()));
-    }
+fn run(unit: &Unit, given: Vec<(OwnedFd, i32)>, identity: &Identity) -> Result<Report, Error> {
     let signals = block_signals()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|errno| Error::io("become the unit's reaper")(errno.into()))?;
     let leaf = Leaf::create(&unit.cgroup, &identity.name(), &unit.policy.limits)?;
     let outcome = start(unit, &leaf, given, &identity.name()).and_then(|started| match started {
-        Started::Running(program) => attend(unit, &leaf, &signals, program, identity),
-        Started::NotExecutable(why) => Ok(report(unit, Ending::NotExecutable(why), identity)),
+        Started::Running(program) => attend(unit, &leaf, &signals, program),
+        Started::NotExecutable(why) => Ok(report(unit, Ending::NotExecutable(why))),
     });
     tree::end().and(leaf.remove()).and(outcome)
 }
 
-fn report(unit: &Unit, ending: Ending, identity: &Identity) -> Report {
+fn report(unit: &Unit, ending: Ending) -> Report {
     Report {
         ending,
         usage: Usage::default(),
@@ -105,7 +117,6 @@ fn report(unit: &Unit, ending: Ending, identity: &Identity) -> Report {
         accounting: unit.cgroup.accounting(),
         stdout: Captured::default(),
         stderr: Captured::default(),
-        identity: identity.clone(),
     }
 }
 
@@ -141,7 +152,7 @@ fn start(
     let Some((program, arguments)) = policy.argv.split_first() else {
         return Ok(Started::NotExecutable("the command is empty".into()));
     };
-    let tmp = identity::tmp_path(&unit.report);
+    let tmp = identity::tmp_path(&unit.record);
     let (mut confinement, mut cwd) = (None, None);
     let mut command = match unit.level {
         Level::Bwrap => {
@@ -214,16 +225,9 @@ fn rlimits(limits: &Limits) -> Vec<(Resource, Rlimit)> {
 }
 
 /// Attends to the running unit until nothing of it is left.
-fn attend(
-    unit: &Unit,
-    leaf: &Leaf,
-    signals: &SignalFd,
-    program: Program,
-    identity: &mut Identity,
-) -> Result<Report, Error> {
+fn attend(unit: &Unit, leaf: &Leaf, signals: &SignalFd, program: Program) -> Result<Report, Error> {
     let Program { mut child, at: started, streams } = program;
     let pid = Pid::from_child(&child);
-    identity.set_program(pid);
     for stream in &streams {
         rustix::io::ioctl_fionbio(stream, true)
             .map_err(|errno| Error::io("prepare the unit's output")(errno.into()))?;
@@ -253,7 +257,7 @@ fn attend(
     let usage = usage(&watch, leaf, wall);
     let ending = ending(unit, stop?, status, &watch, &usage);
     let [stdout, stderr] = watch.streams.map(Capture::finish);
-    let mut report = Report { usage, stdout, stderr, ..report(unit, ending, identity) };
+    let mut report = Report { usage, stdout, stderr, ..report(unit, ending) };
     if unit.level == Level::Bwrap
         && report.ending == Ending::Exit(1)
         && report.stderr.head.starts_with("bwrap: ")

@@ -30,12 +30,10 @@ impl Process {
 }
 
 /// The processes and control groups that a unit is, so that a later harness can end what an earlier one left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
     /// The helper.
     helper: Process,
-    /// The program's first process, once it has been started; not part of the file beside a live unit.
-    program: Option<Process>,
     /// The unit's control group directories.
     leaves: Vec<PathBuf>,
 }
@@ -46,7 +44,7 @@ impl Identity {
         let gone = || Error::io("read /proc/self/stat")(std::io::ErrorKind::NotFound.into());
         let helper = Process::of(rustix::process::getpid()).ok_or_else(gone)?;
         let leaves = cgroup.leaf_paths(&Self::name_of(helper));
-        Ok(Self { helper, program: None, leaves })
+        Ok(Self { helper, leaves })
     }
 
     fn name_of(helper: Process) -> String {
@@ -58,40 +56,29 @@ impl Identity {
         Self::name_of(self.helper)
     }
 
-    pub(crate) fn set_program(&mut self, pid: Pid) {
-        self.program = Process::of(pid);
-    }
-
-    pub(crate) fn write(&self, report: &Path) -> Result<(), Error> {
-        let path = alive_path(report);
+    pub(crate) fn write(&self, record: &Path) -> Result<(), Error> {
         let bytes = serde_json::to_vec(self)
-            .map_err(|source| Error::Record { path: path.clone(), source })?;
-        fs_err::write(path, bytes).map_err(Error::io("write the unit's identity"))
+            .map_err(|source| Error::Record { path: record.into(), source })?;
+        fs_err::write(record, bytes).map_err(Error::io("write the unit's record"))
     }
-}
-
-/// Where a live unit keeps its [`Identity`].
-pub(crate) fn alive_path(report: &Path) -> PathBuf {
-    report.with_extension("alive")
 }
 
 /// Where units at the lesser levels keep their temporary files.
-pub(crate) fn tmp_path(report: &Path) -> PathBuf {
-    report.with_extension("tmp")
+pub(crate) fn tmp_path(record: &Path) -> PathBuf {
+    record.with_extension("tmp")
 }
 
 /// Ends whatever a unit left behind whose harness or helper was killed, and removes its control groups and side files.
-/// Call it for the report path of every unit that an earlier harness may have started; a report, if there is one,
-/// stays, and a unit that is still running is cancelled and writes one.
+/// Call it for the record of every unit that an earlier harness may have started; a unit that is still running is
+/// cancelled.
 ///
 /// Below bubblewrap, a program that leaves its session and wipes `EMPIRIC_UNIT` from its own environment escapes this on
 /// machines without control groups, when its helper was killed with `SIGKILL`.
 ///
 /// # Errors
 /// When something of the unit is still alive, and could not be ended.
-pub fn reap_orphans(report: &Path) -> Result<(), Error> {
-    let alive = alive_path(report);
-    let Ok(bytes) = fs_err::read(&alive) else { return Ok(()) };
+pub fn reap_orphans(record: &Path) -> Result<(), Error> {
+    let Ok(bytes) = fs_err::read(record) else { return Ok(()) };
     // A half-written identity means that its helper died before it made anything.
     if let Ok(identity) = serde_json::from_slice::<Identity>(&bytes) {
         if let Some(pid) = identity.helper.alive() {
@@ -100,11 +87,10 @@ pub fn reap_orphans(report: &Path) -> Result<(), Error> {
         end_marked(&identity.name())?;
         identity.leaves.iter().try_for_each(|dir| cgroup::clear(dir))?;
     }
-    fs_err::remove_dir_all(tmp_path(report)).ok();
-    fs_err::remove_file(report.with_extension("partial")).ok();
-    match fs_err::remove_file(alive) {
+    fs_err::remove_dir_all(tmp_path(record)).ok();
+    match fs_err::remove_file(record) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::io("remove the unit's identity")(error))
+            Err(Error::io("remove the unit's record")(error))
         }
         Ok(()) | Err(_) => Ok(()),
     }

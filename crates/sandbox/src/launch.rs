@@ -1,16 +1,21 @@
-//! The harness's side: a unit as a command that any process API can spawn.
+//! The harness's side: from a unit to its report, over one connection.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::cgroup::Cgroup;
 use crate::policy::{Level, Policy};
 use crate::report::Report;
+use crate::zygote::{self, Unborn};
 
 /// The descriptor from which a piped unit's program reads its peer.
 pub const PIPE_READ: i32 = 3;
@@ -27,73 +32,116 @@ pub struct Unit {
     pub level: Level,
     /// What accounts for it; from [`probe`](crate::probe()).
     pub cgroup: Cgroup,
-    /// Where the report goes: an absolute path in a directory that the unit's program cannot write. Beside it, the
-    /// extensions `alive`, `partial` and `tmp` are the helper's.
-    pub report: PathBuf,
+    /// Where the helper records what the unit is while it lives: an absolute path in a directory that the unit's program
+    /// cannot write. Beside it, the extension `tmp` is the helper's.
+    pub record: PathBuf,
 }
 
-/// What the helper reads from its standard input: one line of JSON.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Request {
-    pub(crate) unit: Unit,
-    /// Standard output and error are the two ends of a pipe pair, meant for the program.
-    pub(crate) piped: bool,
-}
-
-/// A unit ready to be spawned.
-///
-/// Spawn `command`, write `request` to its standard input, and hold that input open: closing it cancels the unit,
-/// and so does `SIGTERM`. The unit has ended when the helper has exited; then the report is at [`Unit::report`].
-/// The helper has its own process group, so that a terminal's interrupt does not reach it.
+/// Where helpers come from: a process of this program that forks one for every unit, started when first needed and
+/// again if it dies. Dropping it lets the running units be.
 #[derive(Debug)]
-pub struct Launch {
-    /// The helper's command line, with standard input piped.
-    pub command: Command,
-    /// What to write to its standard input.
-    pub request: Vec<u8>,
-    /// Where the report will be.
-    pub report: PathBuf,
+pub struct Zygote {
+    exe: PathBuf,
+    running: Mutex<Option<Running>>,
 }
 
-impl Unit {
-    /// The helper's command, where `exe` is the program whose `__unit` verb calls [`crate::unit_main`].
+impl Zygote {
+    /// Helpers are forks of `exe`, the program whose `__unit` verb calls [`crate::unit_main`].
+    pub fn new(exe: impl Into<PathBuf>) -> Self {
+        Self { exe: exe.into(), running: Mutex::new(None) }
+    }
+
+    /// Starts a helper for `unit`, which waits for its request.
     ///
     /// # Errors
-    /// When the unit cannot be written as JSON, which only paths that are not UTF-8 cause.
-    pub fn launch(&self, exe: &Path, pipes: Option<Pipes>) -> Result<Launch, Error> {
-        use std::os::unix::process::CommandExt;
-        let request = Request { unit: self.clone(), piped: pipes.is_some() };
-        let mut request = serde_json::to_vec(&request)
-            .map_err(|source| Error::Record { path: self.report.clone(), source })?;
+    /// When the unit cannot be written as JSON, which only paths that are not UTF-8 cause, or no helper can be started.
+    pub fn launch(&self, unit: &Unit, pipes: Option<Pipes>) -> Result<Launch, Error> {
+        let mut request = serde_json::to_vec(unit)
+            .map_err(|source| Error::Record { path: unit.record.clone(), source })?;
         request.push(b'\n');
-        let mut command = Command::new(exe);
-        command.arg("__unit").env_clear().current_dir("/").process_group(0).stdin(Stdio::piped());
-        match pipes {
-            Some(Pipes { read, write }) => command.stdout(read).stderr(write),
-            None => command.stdout(Stdio::null()).stderr(Stdio::inherit()),
-        };
-        Ok(Launch { command, request, report: self.report.clone() })
+        let failed = || Error::io("start the unit's helper");
+        let (connection, theirs) = UnixStream::pair().map_err(failed())?;
+        let pipes = pipes.map(|Pipes { read, write }| [read, write]);
+        let unborn = Unborn { connection: theirs.into(), pipes };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = running.as_ref().map(|running| zygote::send(&running.control, &unborn));
+        if !matches!(sent, Some(Ok(()))) {
+            let fresh = running.insert(Running::start(&self.exe).map_err(failed())?);
+            zygote::send(&fresh.control, &unborn).map_err(failed())?;
+        }
+        Ok(Launch { connection, request })
     }
+
+    /// The process id of the zygote, once it has been started.
+    pub fn id(&self) -> Option<u32> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| running.child.id())
+    }
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    control: OwnedFd,
+}
+
+impl Running {
+    fn start(exe: &Path) -> std::io::Result<Self> {
+        let (control, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let mut command = Command::new(exe);
+        command.arg("__unit").env_clear().current_dir("/").process_group(0);
+        let child = command.stdin(theirs).stdout(Stdio::null()).spawn()?;
+        Ok(Self { child, control })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Half of a closed socket is enough of a goodbye; a zygote that is gone already needs none.
+        rustix::net::shutdown(&self.control, Shutdown::Both).ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A unit ready to run.
+///
+/// Write `request` to `connection`, and read the answer up to its end: that is the unit's end, and [`answered`] makes
+/// the report of it. Closing the connection, or its writing half, cancels the unit, and so does `SIGTERM` to its helper,
+/// which has a process group of its own, so that a terminal's interrupt does not reach it.
+#[derive(Debug)]
+pub struct Launch {
+    /// The line to the helper.
+    pub connection: UnixStream,
+    /// What to write to it.
+    pub request: Vec<u8>,
 }
 
 impl Launch {
-    /// Spawns the unit and waits for its end, for callers that have a thread to spare.
+    /// Runs the unit to its end, for callers that have a thread to spare.
     ///
     /// # Errors
-    /// When the helper cannot be started or leaves no report.
+    /// When the helper leaves no report.
     pub fn run(mut self) -> Result<Report, Error> {
-        let mut child = self.command.spawn().map_err(Error::io("start the unit's helper"))?;
         // A helper that is already gone shows in the missing report.
-        let mut input = child.stdin.take();
-        if let Some(input) = &mut input {
-            input.write_all(&self.request).ok();
-        }
-        let status = child.wait().map_err(Error::io("wait for the unit's helper"))?;
-        drop(input);
-        let none =
-            || Error::NoReport { path: self.report.clone(), how: format!("ended with {status}") };
-        Report::read(&self.report)?.ok_or_else(none)
+        self.connection.write_all(&self.request).ok();
+        let mut answer = Vec::new();
+        self.connection.read_to_end(&mut answer).map_err(Error::io("hear of the unit's end"))?;
+        answered(&answer)
     }
+}
+
+/// The report in all that a helper said.
+///
+/// # Errors
+/// When there is none, with what was said instead.
+pub fn answered(answer: &[u8]) -> Result<Report, Error> {
+    serde_json::from_slice(answer)
+        .map_err(|_| Error::NoReport { said: String::from_utf8_lossy(answer).trim().to_owned() })
 }
 
 /// One unit's two ends of a [`pipe_pair`].

@@ -1,10 +1,11 @@
 //! Runs one untrusted process tree inside limits and says exactly how it ended.
 //!
-//! Two sides share this crate. The *harness* fills in a [`Unit`] and starts `empiric __unit` from it
-//! ([`Unit::launch`]); the *helper* is that process ([`unit_main`]): single-threaded, one per unit, it builds the
-//! sandbox, feeds on the output, watches the limits, ends the whole tree and leaves a [`Report`] behind.
+//! Two sides share this crate. The *harness* fills in a [`Unit`] and has a [`Zygote`] fork a helper for it
+//! ([`Zygote::launch`]); zygote and *helper* are this same program, started as `empiric __unit` ([`unit_main`]). A
+//! helper is single-threaded, one per unit: it builds the sandbox, feeds on the output, watches the limits, ends the
+//! whole tree and answers with a [`Report`].
 //!
-//! The helper lives as long as its standard input: when the harness closes it, or dies, the unit is cancelled.
+//! The helper lives as long as its connection: when the harness closes it, or dies, the unit is cancelled.
 //! A unit's end is certain: inside a PID namespace where bubblewrap works, through a control group where there is
 //! one, and in any case because the helper is the subreaper of everything it started.
 //!
@@ -12,16 +13,16 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use empiric_sandbox::{Limits, Policy, Unit, probe};
-//! let exe = std::path::Path::new("/usr/bin/empiric");
+//! use empiric_sandbox::{Policy, Unit, Zygote, probe};
+//! let zygote = Zygote::new("/usr/bin/empiric");
 //! let found = probe();
 //! let unit = Unit {
 //!     policy: Policy::new(["true"], "/"),
 //!     level: found.best().ok_or("no sandbox here")?,
 //!     cgroup: found.cgroup.clone(),
-//!     report: "/tmp/report.json".into(),
+//!     record: "/tmp/unit.alive".into(),
 //! };
-//! let report = unit.launch(exe, None)?.run()?;
+//! let report = zygote.launch(&unit, None)?.run()?;
 //! # Ok(()) }
 //! ```
 
@@ -40,11 +41,12 @@ mod report;
 mod seccomp;
 mod tree;
 mod watch;
+mod zygote;
 
 pub use cgroup::{Accounting, Cgroup};
 pub use helper::unit_main;
-pub use identity::{Identity, reap_orphans};
-pub use launch::{Launch, PIPE_READ, PIPE_WRITE, Pipes, Unit, pipe_pair};
+pub use identity::reap_orphans;
+pub use launch::{Launch, PIPE_READ, PIPE_WRITE, Pipes, Unit, Zygote, answered, pipe_pair};
 pub use policy::{Access, Level, Limits, Network, Policy, View};
 pub use probe::{Capabilities, probe};
 pub use report::{Captured, Ending, Report, Usage};
@@ -63,7 +65,7 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A request or report is not what this version writes.
+    /// A request, record or report is not what this version writes.
     #[error("read {path}: not a sandbox record", path = path.display())]
     Record {
         /// The file.
@@ -73,12 +75,10 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The helper ended without leaving a report.
-    #[error("no report at {path}: the unit's helper {how}", path = path.display())]
+    #[error("the unit's helper left no report: {}", if said.is_empty() { "it was killed" } else { said })]
     NoReport {
-        /// Where the report should be.
-        path: PathBuf,
-        /// How the helper ended.
-        how: String,
+        /// What it said instead.
+        said: String,
     },
     /// The policy asks for what this level cannot enforce.
     #[error("{0}")]

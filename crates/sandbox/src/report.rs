@@ -1,12 +1,9 @@
-//! How a unit ended and what it used: the one file a unit leaves behind.
-
-use std::path::Path;
+//! How a unit ended and what it used.
 
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Accounting;
 use crate::policy::Level;
-use crate::{Error, Identity};
 
 /// How a unit ended. Exactly one of these is true of every unit that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,31 +110,4 @@ pub struct Report {
     pub stdout: Captured,
     /// Standard error.
     pub stderr: Captured,
-    /// The processes it was.
-    pub identity: Identity,
-}
-
-impl Report {
-    /// Reads the report a unit left at `path`; `None` when there is none.
-    ///
-    /// # Errors
-    /// When the file cannot be read or is not a report.
-    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
-        let bytes = match fs_err::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read the unit's report")(error)),
-        };
-        let report = serde_json::from_slice(&bytes);
-        report.map(Some).map_err(|source| Error::Record { path: path.into(), source })
-    }
-
-    /// Writes the report so that it is there whole or not at all.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
-        let bytes = serde_json::to_vec(self)
-            .map_err(|source| Error::Record { path: path.into(), source })?;
-        let staging = path.with_extension("partial");
-        fs_err::write(&staging, bytes).map_err(Error::io("write the unit's report"))?;
-        fs_err::rename(&staging, path).map_err(Error::io("publish the unit's report"))
-    }
 }

@@ -1,22 +1,36 @@
 //! Nothing of a unit survives it, whoever dies first; and two units can talk.
 
-use std::io::Write;
-use std::process::Child;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use empiric_sandbox::{
-    Cgroup, Ending, Launch, Level, PIPE_READ, PIPE_WRITE, Report, Unit, pipe_pair, reap_orphans,
+    Cgroup, Ending, Level, PIPE_READ, PIPE_WRITE, Pipes, Report, Unit, Zygote, answered, pipe_pair,
+    reap_orphans,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Place, anyone, exists, helper, levels, run, soon};
+use super::{Place, ZYGOTE, anyone, exists, levels, run, soon};
 
-/// Starts a unit without waiting for it; its standard input stays open in the child.
-fn start(launch: Launch) -> Child {
-    let Launch { mut command, request, .. } = launch;
-    let mut child = command.spawn().unwrap();
-    child.stdin.as_mut().unwrap().write_all(&request).unwrap();
-    child
+/// Starts a unit without waiting for it; it lives as long as the connection.
+fn start(unit: &Unit, pipes: Option<Pipes>) -> UnixStream {
+    let mut launch = ZYGOTE.launch(unit, pipes).unwrap();
+    launch.connection.write_all(&launch.request).unwrap();
+    launch.connection
+}
+
+/// All that the helper says until it ends.
+fn answer(mut connection: UnixStream) -> Result<Report, empiric_sandbox::Error> {
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).unwrap();
+    answered(&answer)
+}
+
+fn helper_of(unit: &Unit) -> Pid {
+    let record = std::fs::read(&unit.record).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    Pid::from_raw(record["helper"]["pid"].as_i64().unwrap().try_into().unwrap()).unwrap()
 }
 
 /// A sleep that no other process of this machine would make, as a word to look for.
@@ -72,22 +86,31 @@ fn fork_bombs_end() {
 }
 
 /// Starts a unit with a daemon and waits until both run.
-fn start_marked(place: &Place, mark: &str) -> (Unit, Child) {
+fn start_marked(place: &Place, mark: &str) -> (Unit, UnixStream) {
     let unit = place.script(&format!("{} touch ready; sleep {mark}", daemon(mark)));
-    let child = start(unit.launch(&helper(), None).unwrap());
+    let connection = start(&unit, None);
     soon("the unit's start", || exists(&place.path("work/ready")) && anyone(mark));
-    (unit, child)
+    (unit, connection)
 }
 
 #[test]
-fn closing_the_input_cancels() {
+fn closing_half_of_the_connection_cancels() {
     for level in levels() {
         let (place, mark) = (Place::new(level), mark(3, level));
-        let (unit, mut child) = start_marked(&place, &mark);
-        drop(child.stdin.take());
-        assert!(child.wait().unwrap().success());
+        let (_, connection) = start_marked(&place, &mark);
+        connection.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(answer(connection).unwrap().ending, Ending::Cancelled);
         assert!(!anyone(&mark));
-        assert_eq!(Report::read(&unit.report).unwrap().unwrap().ending, Ending::Cancelled);
+    }
+}
+
+#[test]
+fn losing_the_connection_cancels() {
+    for level in levels() {
+        let (place, mark) = (Place::new(level), mark(8, level));
+        let (unit, connection) = start_marked(&place, &mark);
+        drop(connection);
+        soon("the end of the unit", || !anyone(&mark) && !exists(&unit.record));
     }
 }
 
@@ -95,14 +118,10 @@ fn closing_the_input_cancels() {
 fn a_termination_signal_cancels() {
     for level in levels() {
         let (place, mark) = (Place::new(level), mark(4, level));
-        let (unit, mut child) = start_marked(&place, &mark);
-        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-        // Waiting for a child closes its input; this one has to end by the signal.
-        let input = child.stdin.take();
-        child.wait().unwrap();
-        drop(input);
+        let (unit, connection) = start_marked(&place, &mark);
+        kill_process(helper_of(&unit), Signal::TERM).unwrap();
+        assert_eq!(answer(connection).unwrap().ending, Ending::Cancelled);
         assert!(!anyone(&mark));
-        assert_eq!(Report::read(&unit.report).unwrap().unwrap().ending, Ending::Cancelled);
     }
 }
 
@@ -110,18 +129,18 @@ fn a_termination_signal_cancels() {
 fn a_killed_helper_leaves_nothing_that_stays() {
     for level in levels() {
         let (place, mark) = (Place::new(level), mark(5, level));
-        let (unit, mut child) = start_marked(&place, &mark);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let (unit, connection) = start_marked(&place, &mark);
+        kill_process(helper_of(&unit), Signal::KILL).unwrap();
+        let error = answer(connection).unwrap_err();
+        assert_eq!(error.to_string(), "the unit's helper left no report: it was killed");
         if level == Level::Bwrap {
             soon("the end of the unit's processes", || !anyone(&mark));
         }
-        reap_orphans(&unit.report).unwrap();
+        reap_orphans(&unit.record).unwrap();
         soon("the end of the unit's processes", || !anyone(&mark));
-        assert_eq!(Report::read(&unit.report).unwrap(), None);
         let left = std::fs::read_dir(place.dir.path()).unwrap().count();
         assert_eq!(left, 2, "only the work and the secret should be there");
-        reap_orphans(&unit.report).unwrap();
+        reap_orphans(&unit.record).unwrap();
     }
 }
 
@@ -129,11 +148,33 @@ fn a_killed_helper_leaves_nothing_that_stays() {
 fn a_live_unit_of_a_dead_harness_can_be_reaped() {
     for level in levels() {
         let (place, mark) = (Place::new(level), mark(6, level));
-        let (unit, mut child) = start_marked(&place, &mark);
-        reap_orphans(&unit.report).unwrap();
+        let (unit, connection) = start_marked(&place, &mark);
+        reap_orphans(&unit.record).unwrap();
         soon("the end of the unit's processes", || !anyone(&mark));
-        child.wait().unwrap();
+        assert_eq!(answer(connection).unwrap().ending, Ending::Cancelled);
     }
+}
+
+#[test]
+fn a_killed_zygote_takes_no_unit_with_it_and_is_replaced() {
+    let zygote = Zygote::new(super::program());
+    let place = Place::new(Level::None);
+    let unit = place.script("touch ready; read -r line < pipe; echo \"$line\"");
+    let made = std::process::Command::new("mkfifo").arg(place.path("work/pipe")).status().unwrap();
+    assert!(made.success());
+    let mut launch = zygote.launch(&unit, None).unwrap();
+    launch.connection.write_all(&launch.request).unwrap();
+    soon("the unit's start", || exists(&place.path("work/ready")));
+    let first = zygote.id().unwrap();
+    kill_process(Pid::from_raw(first.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+    let elsewhere = Place::new(Level::None);
+    let other = elsewhere.script("true");
+    let again = || zygote.launch(&other, None).unwrap().run();
+    // The first may still have gone to the dying one.
+    soon("another zygote", || again().is_ok());
+    assert_ne!(zygote.id().unwrap(), first);
+    std::fs::write(place.path("work/pipe"), "still here\n").unwrap();
+    assert_eq!(answer(launch.connection).unwrap().stdout.text(), "still here\n");
 }
 
 #[test]
@@ -142,24 +183,16 @@ fn two_units_talk_over_a_pipe() {
         let (left, right) = (Place::new(level), Place::new(level));
         let (left_pipes, right_pipes) = pipe_pair().unwrap();
         // The right one answers until its peer closes; the left one asks, closes, and waits for the end.
-        let answer = right.script(&format!(
+        let answer_unit = right.script(&format!(
             "while read -r line <&{PIPE_READ}; do echo \"<$line>\" >&{PIPE_WRITE}; done; echo closed; ls /proc/self/fd"
         ));
         let ask = left.script(&format!(
             "echo one >&{PIPE_WRITE}; read -r a <&{PIPE_READ}; echo two >&{PIPE_WRITE}; read -r b <&{PIPE_READ}
              exec {PIPE_WRITE}>&-; read -r c <&{PIPE_READ} || echo \"$a $b end\""
         ));
-        let mut children = [
-            start(answer.launch(&helper(), Some(right_pipes)).unwrap()),
-            start(ask.launch(&helper(), Some(left_pipes)).unwrap()),
-        ];
-        for child in &mut children {
-            let input = child.stdin.take();
-            child.wait().unwrap();
-            drop(input);
-        }
-        let [asked, answered] =
-            [&ask, &answer].map(|unit| Report::read(&unit.report).unwrap().unwrap());
+        let answering = start(&answer_unit, Some(right_pipes));
+        let asking = start(&ask, Some(left_pipes));
+        let [asked, answered] = [asking, answering].map(|unit| answer(unit).unwrap());
         assert_eq!(asked.stdout.text(), "<one> <two> end\n", "{level}: {asked:#?} {answered:#?}");
         assert_eq!(answered.stdout.text(), "closed\n0\n1\n2\n3\n4\n5\n", "{level}: {answered:#?}");
         assert_eq!(asked.stderr.text(), "");

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use empiric_sandbox::{Access, Capabilities, Ending, Level, Policy, Report, Unit, View, probe};
+use empiric_sandbox::{
+    Access, Capabilities, Ending, Level, Policy, Report, Unit, View, Zygote, probe,
+};
 
 static FOUND: LazyLock<Capabilities> = LazyLock::new(probe);
 
@@ -37,8 +39,11 @@ fn sandboxes() -> Vec<Level> {
     levels().into_iter().filter(|level| *level != Level::None).collect()
 }
 
-/// The example program beside this test: cargo builds it with the tests unless asked for `--test` alone.
-fn helper() -> PathBuf {
+/// Helpers are forks of the example program beside this test: cargo builds it with the tests unless asked for `--test`
+/// alone.
+static ZYGOTE: LazyLock<Zygote> = LazyLock::new(|| Zygote::new(program()));
+
+fn program() -> PathBuf {
     let deps = std::env::current_exe().unwrap();
     deps.parent().unwrap().parent().unwrap().join("examples/unit")
 }
@@ -76,13 +81,13 @@ impl Place {
             policy,
             level: self.level,
             cgroup: FOUND.cgroup.clone(),
-            report: self.path("report.json"),
+            record: self.path("unit.alive"),
         }
     }
 }
 
 fn run(unit: &Unit) -> Report {
-    unit.launch(&helper(), None).unwrap().run().unwrap()
+    ZYGOTE.launch(unit, None).unwrap().run().unwrap()
 }
 
 /// Runs a script at every given level and checks its ending.
