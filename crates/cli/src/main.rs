@@ -27,7 +27,7 @@ use crate::{
 fn main() -> ExitCode {
     // The sandbox helper is this program again; it must start fast and single-threaded.
     if std::env::args_os().nth(1).is_some_and(|word| word == "__unit") {
-        return empiric_sandbox::unit_main();
+        return empiric_sandbox::unit_main(std::env::args_os().skip(2));
     }
     let cli = Cli::parse();
     let json = wants_json(&cli.verb);

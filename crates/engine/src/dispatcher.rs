@@ -123,7 +123,7 @@ impl Engine {
             }
         };
         if outcome.is_err() {
-            self.runner.cancel.cancel();
+            self.runner.cancel();
         }
         self.drain().await;
         outcome
@@ -142,7 +142,7 @@ impl Engine {
 
     pub(crate) fn stop(&mut self, control: Control, why: String) {
         if control == Control::Kill {
-            self.runner.cancel.cancel();
+            self.runner.cancel();
         }
         let control = self.stopping.as_ref().map_or(control, |(held, _)| (*held).max(control));
         self.stopping = Some((control, why));
@@ -261,7 +261,7 @@ impl Engine {
             Some(Outcome::Valid { .. }) | None => self.last_spoiler.clone(),
         };
         let why = format!("{what}: {}", why.trim());
-        self.runner.cancel.cancel();
+        self.runner.cancel();
         let fenced = self.study.leases().iter().map(|(replicate, trial)| Event::Fenced {
             replicate: *replicate,
             trial: *trial,

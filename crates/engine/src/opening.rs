@@ -6,7 +6,6 @@ use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, Trial
 use empiric_executor::{LocalRunner, Logs, Pool};
 use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
 use empiric_lineage::{CommitSpec, Import, Rules, Store};
-use empiric_sandbox::Zygote;
 use empiric_search::Policy;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -56,13 +55,13 @@ impl Engine {
         empiric_executor::recover(&layout.slots())?;
         let history = History::take(&options, &ledger, policy, &observer).await?;
         let store = Arc::new(store(&layout.store(), history.study.trials().is_empty())?);
-        let runner = LocalRunner {
-            zygote: Arc::new(Zygote::new(&options.exe)),
-            level: options.level,
-            cgroup: options.cgroup.clone(),
-            logs: Arc::new(BlobLogs(Blobs::of(layout.root()))),
-            cancel: CancellationToken::new(),
-        };
+        let runner = LocalRunner::new(
+            options.exe.clone(),
+            options.level,
+            options.cgroup.clone(),
+            Arc::new(BlobLogs(Blobs::of(layout.root()))),
+            CancellationToken::new(),
+        );
         let mut engine = Self {
             ledger,
             inbox: Inbox::of(layout.root()),

@@ -1,10 +1,16 @@
 //! Starts units as helper processes of this machine and waits for their ends.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use empiric_core::BlobId;
 use empiric_evaluate::{Lost, Runner, UnitSpec};
-use empiric_sandbox::{Cgroup, Launch, Level, Pipes, Report, Unit, Zygote, answered, pipe_pair};
+use empiric_sandbox::{
+    Cgroup, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -20,16 +26,22 @@ pub trait Logs: Send + Sync {
 /// Runs units on this machine.
 #[derive(Clone)]
 pub struct LocalRunner {
-    /// Where the helpers come from.
-    pub zygote: Arc<Zygote>,
-    /// The sandbox level.
-    pub level: Level,
-    /// What accounts for units.
-    pub cgroup: Cgroup,
-    /// Where logs go.
-    pub logs: Arc<dyn Logs>,
-    /// Ends every unit at once.
-    pub cancel: CancellationToken,
+    exe: PathBuf,
+    zygotes: Arc<Mutex<HashMap<Line, Arc<Zygote>>>>,
+    level: Level,
+    cgroup: Cgroup,
+    logs: Arc<dyn Logs>,
+    cancel: CancellationToken,
+}
+
+/// Units that follow each other, and can have one zygote: those of a slot, or those beside them.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Line {
+    /// Where the slot records its units.
+    slot: PathBuf,
+    beside: bool,
+    /// Whether they have the machine's network, and so cannot stand apart from it.
+    network: bool,
 }
 
 impl Runner for LocalRunner {
@@ -38,7 +50,7 @@ impl Runner for LocalRunner {
     }
 
     async fn run(&self, unit: UnitSpec) -> Result<Report, Lost> {
-        self.unit(unit, None, &self.cancel).await
+        self.unit(unit, None, false, &self.cancel).await
     }
 
     async fn run_joined(
@@ -52,11 +64,11 @@ impl Runner for LocalRunner {
         let serving = over.clone().drop_guard();
         tokio::try_join!(
             async {
-                let report = self.unit(first, Some(left), &self.cancel).await;
+                let report = self.unit(first, Some(left), false, &self.cancel).await;
                 drop(serving);
                 report
             },
-            self.unit(second, Some(right), &over),
+            self.unit(second, Some(right), true, &over),
         )
     }
 
@@ -66,19 +78,49 @@ impl Runner for LocalRunner {
 }
 
 impl LocalRunner {
+    /// Units run at `level`, accounted for by `cgroup`, with helpers that are forks of `exe`, the program with the verb
+    /// `__unit`. `cancel` ends all of them at once.
+    pub fn new(
+        exe: PathBuf,
+        level: Level,
+        cgroup: Cgroup,
+        logs: Arc<dyn Logs>,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self { exe, zygotes: Arc::default(), level, cgroup, logs, cancel }
+    }
+
+    /// Ends every unit, and lets none begin.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    fn zygote(&self, spec: &UnitSpec, beside: bool) -> Arc<Zygote> {
+        let network = self.level == Level::None || spec.policy.network == Network::Full;
+        let slot = spec.record.parent().unwrap_or(Path::new("/")).to_owned();
+        let mut zygotes = self.zygotes.lock().unwrap_or_else(PoisonError::into_inner);
+        let zygote = zygotes.entry(Line { slot, beside, network }).or_insert_with(|| {
+            let zygote = Zygote::new(&self.exe);
+            Arc::new(if network { zygote } else { zygote.apart() })
+        });
+        Arc::clone(zygote)
+    }
+
     async fn unit(
         &self,
         spec: UnitSpec,
         pipes: Option<Pipes>,
+        beside: bool,
         cancel: &CancellationToken,
     ) -> Result<Report, Lost> {
+        let zygote = self.zygote(&spec, beside);
         let unit = Unit {
             policy: spec.policy,
             level: self.level,
             cgroup: self.cgroup.clone(),
             record: spec.record,
         };
-        let Launch { connection, request } = self.zygote.launch(&unit, pipes).map_err(lost)?;
+        let Launch { connection, request } = zygote.launch(&unit, pipes).map_err(lost)?;
         connection.set_nonblocking(true).map_err(lost)?;
         let mut connection = UnixStream::from_std(connection).map_err(lost)?;
         let (mut helper, mut harness) = connection.split();

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["__unit"] => unit_main(),
+        ["__unit", ..] => unit_main(std::env::args_os().skip(2)),
         [level, count] => match (level, count.parse()) {
             ("bwrap", Ok(count)) => measure(Level::Bwrap, count),
             ("landlock", Ok(count)) => measure(Level::Landlock, count),
@@ -34,7 +34,7 @@ fn measure(level: Level, count: u32) -> ExitCode {
         record: std::env::temp_dir().join(format!("unit-{}.alive", std::process::id())),
     };
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
-    let zygote = Zygote::new(exe);
+    let zygote = Zygote::new(exe).apart();
     let ours = per_run(count, move || {
         let report = zygote.launch(&unit, None).and_then(|launch| launch.run());
         assert!(matches!(&report, Ok(report) if report.ending == Ending::Exit(0)), "{report:?}");

@@ -31,8 +31,9 @@ const SETTINGS: [&str; 7] = [
     "/proc/scsi",
 ];
 
-/// Options before `--`; `seccomp` is the descriptor from which the filter is read.
-pub(crate) fn options(policy: &Policy, seccomp: Option<i32>) -> Vec<OsString> {
+/// Options before `--`; `apart` says that the helper stands in an empty network already, and `seccomp` is the descriptor
+/// from which the filter is read.
+pub(crate) fn options(policy: &Policy, apart: bool, seccomp: Option<i32>) -> Vec<OsString> {
     let mut args = Args(Vec::new());
     args.push([
         "--unshare-user",
@@ -41,8 +42,10 @@ pub(crate) fn options(policy: &Policy, seccomp: Option<i32>) -> Vec<OsString> {
         "--unshare-uts",
         "--die-with-parent",
     ]);
-    if policy.network != Network::Full {
-        args.push(["--unshare-net"]);
+    match policy.network {
+        Network::None if apart => {}
+        Network::None | Network::Loopback => args.push(["--unshare-net"]),
+        Network::Full => {}
     }
     args.push(["--cap-drop", "ALL", "--clearenv"]);
     for (name, value) in policy.environment(Level::Bwrap, Path::new(TMP)) {

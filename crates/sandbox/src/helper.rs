@@ -1,5 +1,6 @@
 //! The helper: one process per unit, forked from the zygote, from the request on its connection to the report.
 
+use std::ffi::OsString;
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -29,10 +30,15 @@ use crate::{Error, seccomp, tree};
 /// The whole life of the zygote, and of every helper it forks. Call it first thing in `main`, before any thread is
 /// started and any file is opened. The exit code only says whether all went well; a failure is described on standard
 /// error, or to the harness by a helper, whose connection is its standard input.
-pub fn unit_main() -> ExitCode {
-    let ended = match zygote::serve() {
+///
+/// `words` are the program's arguments after `__unit`.
+pub fn unit_main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let asked = words.into_iter().any(|word| word == zygote::APART);
+    let served = if asked { zygote::leave_network() } else { Ok(false) }
+        .and_then(|apart| Ok(zygote::serve()?.map(|unborn| (unborn, apart))));
+    let ended = match served {
         Ok(None) => return ExitCode::SUCCESS,
-        Ok(Some(unborn)) => live(unborn).and_then(|report| {
+        Ok(Some((unborn, apart))) => live(unborn, apart).and_then(|report| {
             serde_json::to_vec(&report)
                 .map_err(|source| Error::Record { path: "the unit's report".into(), source })
         }),
@@ -58,8 +64,8 @@ fn answer(mut said: &[u8]) -> rustix::io::Result<()> {
     Ok(())
 }
 
-/// The whole life of a helper.
-fn live(unborn: Unborn) -> Result<Report, Error> {
+/// The whole life of a helper, `apart` from the machine's network or not.
+fn live(unborn: Unborn, apart: bool) -> Result<Report, Error> {
     let settled = || Error::io("settle the helper's descriptors");
     rustix::process::setpgid(None, None).map_err(|errno| settled()(errno.into()))?;
     let pipes = descriptors::settle(unborn).map_err(settled())?;
@@ -69,7 +75,7 @@ fn live(unborn: Unborn) -> Result<Report, Error> {
     identity.write(&unit.record)?;
     let given =
         pipes.map(|[read, write]| vec![(read, PIPE_READ), (write, PIPE_WRITE)]).unwrap_or_default();
-    let report = run(&unit, given, &identity)
+    let report = run(&unit, apart, given, &identity)
         .unwrap_or_else(|error| report(&unit, Ending::Lost(error.chain())));
     if unit.level != Level::Bwrap {
         fs_err::remove_dir_all(identity::tmp_path(&unit.record)).ok();
@@ -97,15 +103,21 @@ fn read_unit() -> Result<Unit, Error> {
 }
 
 /// Runs the unit to its end. An error means that the sandbox failed, and that nothing of the unit is left.
-fn run(unit: &Unit, given: Vec<(OwnedFd, i32)>, identity: &Identity) -> Result<Report, Error> {
+fn run(
+    unit: &Unit,
+    apart: bool,
+    given: Vec<(OwnedFd, i32)>,
+    identity: &Identity,
+) -> Result<Report, Error> {
     let signals = block_signals()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|errno| Error::io("become the unit's reaper")(errno.into()))?;
     let leaf = Leaf::create(&unit.cgroup, &identity.name(), &unit.policy.limits)?;
-    let outcome = start(unit, &leaf, given, &identity.name()).and_then(|started| match started {
-        Started::Running(program) => attend(unit, &leaf, &signals, program),
-        Started::NotExecutable(why) => Ok(report(unit, Ending::NotExecutable(why))),
-    });
+    let outcome =
+        start(unit, apart, &leaf, given, &identity.name()).and_then(|started| match started {
+            Started::Running(program) => attend(unit, &leaf, &signals, program),
+            Started::NotExecutable(why) => Ok(report(unit, Ending::NotExecutable(why))),
+        });
     tree::end().and(leaf.remove()).and(outcome)
 }
 
@@ -144,6 +156,7 @@ struct Program {
 
 fn start(
     unit: &Unit,
+    apart: bool,
     leaf: &Leaf,
     mut given: Vec<(OwnedFd, i32)>,
     name: &str,
@@ -157,7 +170,7 @@ fn start(
     let mut command = match unit.level {
         Level::Bwrap => {
             given.push((filter_file(unit)?, descriptors::SECCOMP));
-            let mut command = bwrap_command(unit, Some(descriptors::SECCOMP))?;
+            let mut command = bwrap_command(unit, apart, Some(descriptors::SECCOMP))?;
             command.arg("--").args(&policy.argv);
             command
         }
@@ -200,10 +213,10 @@ fn start(
     }
 }
 
-fn bwrap_command(unit: &Unit, seccomp: Option<i32>) -> Result<Command, Error> {
+fn bwrap_command(unit: &Unit, apart: bool, seccomp: Option<i32>) -> Result<Command, Error> {
     let missing = || Error::Unsupported("bubblewrap is not installed".into());
     let mut command = Command::new(bwrap::program().ok_or_else(missing)?);
-    command.env_clear().current_dir("/").args(bwrap::options(&unit.policy, seccomp));
+    command.env_clear().current_dir("/").args(bwrap::options(&unit.policy, apart, seccomp));
     Ok(command)
 }
 
@@ -322,7 +335,7 @@ fn ending(unit: &Unit, stop: Stop, status: ExitStatus, watch: &Watch<'_>, usage:
 /// Tells a set-up that failed from a program that could not be executed, or that only says so: the same set-up is
 /// tried again for a program that does not exist, and a recipe has no say in how far that gets.
 fn blame_bwrap(unit: &Unit, said: &str) -> Result<Ending, Error> {
-    let mut command = bwrap_command(unit, None)?;
+    let mut command = bwrap_command(unit, false, None)?;
     let output = command.args(["--", bwrap::NOWHERE]).stdin(Stdio::null()).output();
     let output = output.map_err(Error::io("try the sandbox again"))?;
     tree::end()?;

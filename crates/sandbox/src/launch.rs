@@ -42,13 +42,22 @@ pub struct Unit {
 #[derive(Debug)]
 pub struct Zygote {
     exe: PathBuf,
+    apart: bool,
     running: Mutex<Option<Running>>,
 }
 
 impl Zygote {
     /// Helpers are forks of `exe`, the program whose `__unit` verb calls [`crate::unit_main`].
     pub fn new(exe: impl Into<PathBuf>) -> Self {
-        Self { exe: exe.into(), running: Mutex::new(None) }
+        Self { exe: exe.into(), apart: false, running: Mutex::new(None) }
+    }
+
+    /// Puts the units, where the machine lets it, into one empty network that they share, which spares each the making
+    /// of its own. Only for units that follow each other, and none of which is granted [`Network::Full`](crate::Network::Full).
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
+        self
     }
 
     /// Starts a helper for `unit`, which waits for its request.
@@ -66,7 +75,7 @@ impl Zygote {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = running.as_ref().map(|running| zygote::send(&running.control, &unborn));
         if !matches!(sent, Some(Ok(()))) {
-            let fresh = running.insert(Running::start(&self.exe).map_err(failed())?);
+            let fresh = running.insert(Running::start(&self.exe, self.apart).map_err(failed())?);
             zygote::send(&fresh.control, &unborn).map_err(failed())?;
         }
         Ok(Launch { connection, request })
@@ -86,7 +95,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(exe: &Path) -> std::io::Result<Self> {
+    fn start(exe: &Path, apart: bool) -> std::io::Result<Self> {
         let (control, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -94,7 +103,8 @@ impl Running {
             None,
         )?;
         let mut command = Command::new(exe);
-        command.arg("__unit").env_clear().current_dir("/").process_group(0);
+        command.arg("__unit").args(apart.then_some(zygote::APART));
+        command.env_clear().current_dir("/").process_group(0);
         let child = command.stdin(theirs).stdout(Stdio::null()).spawn()?;
         Ok(Self { child, control })
     }

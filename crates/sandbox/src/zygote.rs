@@ -3,11 +3,16 @@
 //! A helper needs none of what starting a program costs (loading, linking, page faults: more than all else it does),
 //! so it is forked from a process that has paid for that once. The harness sends one end of a socket pair per unit; it
 //! becomes the helper's standard input, and its life is the unit's.
+//!
+//! A zygote may stand [`APART`]: in an empty network of its own that all its helpers share, which spares each unit the
+//! making of one. Units that follow each other can share it, because they have no sockets but local ones and none
+//! outlives its unit. Units side by side must not: they could meet under an abstract name.
 
 use std::io::{IoSlice, IoSliceMut, Result as IoResult};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::ForkResult;
@@ -20,6 +25,31 @@ use rustix::net::{
 use rustix::process::WaitOptions;
 
 use crate::Error;
+
+/// The word that asks for a zygote apart, where that can be had.
+pub(crate) const APART: &str = "apart";
+
+/// Leaves the network for an empty one; says whether this machine lets root, or a user namespace, do so.
+pub(crate) fn leave_network() -> Result<bool, Error> {
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    if user.is_root() {
+        return Ok(unshare(CloneFlags::CLONE_NEWNET).is_ok());
+    }
+    if unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).is_err() {
+        return Ok(false);
+    }
+    let same = |id: u32| format!("{id} {id} 1");
+    let maps = [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", same(user.as_raw())),
+        ("gid_map", same(group.as_raw())),
+    ];
+    for (file, text) in maps {
+        fs_err::write(format!("/proc/self/{file}"), text)
+            .map_err(Error::io("stay the same user in an empty network"))?;
+    }
+    Ok(true)
+}
 
 /// Descriptors of a unit: its connection, and a pipe pair where it has one.
 const MOST: usize = 3;

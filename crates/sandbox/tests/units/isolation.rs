@@ -1,8 +1,11 @@
 //! What a unit cannot see, reach or inherit.
 
-use empiric_sandbox::{Access, Ending, Network, View};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
-use super::{Level, Place, exists, expect, levels, run, sandboxes};
+use empiric_sandbox::{Access, Ending, Network, View, Zygote};
+
+use super::{Level, Place, exists, expect, levels, program, run, sandboxes};
 
 #[test]
 fn writes_only_where_granted() {
@@ -166,5 +169,21 @@ fn temporary_files_have_a_private_place_that_goes_away() {
         let left: Vec<_> =
             std::fs::read_dir(place.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "only the work and the secret should be there: {left:?}");
+    }
+}
+
+#[test]
+fn units_of_a_zygote_apart_hear_nothing_of_the_machine() {
+    let name = format!("empiric-test-{}", std::process::id());
+    let _listener =
+        UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let script =
+        format!("import socket; s = socket.socket(socket.AF_UNIX); s.connect('\\0{name}')");
+    let apart = Zygote::new(program()).apart();
+    for level in sandboxes() {
+        let place = Place::new(level);
+        let unit = place.argv(["python3", "-c", &script]);
+        let report = apart.launch(&unit, None).unwrap().run().unwrap();
+        assert!(report.stderr.text().contains("Connection refused"), "{level}: {report:#?}");
     }
 }
