@@ -1,6 +1,11 @@
 //! One replicate from end to end: stages, artefact, predictor and evaluator, measurements.
 
-use std::{future::Future, path::PathBuf};
+use std::{
+    fs::Permissions,
+    future::Future,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use empiric_core::{
     Cause, Cost, Failure, Globs, Measurement, Phase, Provenance, Seed, Split, Task,
@@ -78,9 +83,11 @@ struct Run<'a, R> {
 
 impl<R: Runner> Run<'_, R> {
     async fn replicate(&mut self) -> Result<(), Failure> {
-        for dir in [&self.plan.dirs.out, &self.plan.dirs.result, &self.plan.dirs.units] {
-            fresh(dir).map_err(|error| harness(Phase::Train, &error))?;
-        }
+        let SlotDirs { out, result, units, .. } = self.plan.dirs;
+        fresh(out)
+            .and_then(|()| emptied(result))
+            .and_then(|()| emptied(units))
+            .map_err(|error| harness(Phase::Train, &error))?;
         let mut last = None;
         for (index, stage) in self.task.stages.iter().enumerate() {
             let phase = Phase::of_stage(&stage.name);
@@ -273,23 +280,54 @@ fn harness(phase: Phase, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(phase, Cause::HarnessFailed).excerpt(harmless(&error.to_string(), 600))
 }
 
-/// Makes `dir` an empty directory.
-fn fresh(dir: &std::path::Path) -> std::io::Result<()> {
-    match fs::read_dir(dir) {
-        Ok(mut entries) => {
-            if entries.next().is_none() {
-                return Ok(());
-            }
-            fs::remove_dir_all(dir)?;
+/// Makes `dir` a new, empty directory: what recipe code made of its own one (times, permissions, the room that many
+/// names took) is no message to whoever comes next.
+fn fresh(dir: &Path) -> std::io::Result<()> {
+    let removed = match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            unlock(dir)?;
+            fs::remove_dir_all(dir)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        removed => removed,
+    };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(dir),
     }
-    fs::create_dir_all(dir)
+}
+
+/// Gives a directory, and all below it, back the permissions that recipe code took away. No unit may be running.
+fn unlock(dir: &Path) -> std::io::Result<()> {
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            unlock(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `dir`, which recipe code never sees, an empty directory; one that is there already stays, which is cheaper.
+fn emptied(dir: &Path) -> std::io::Result<()> {
+    let real = fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir());
+    if real && clear(dir).is_ok() { Ok(()) } else { fresh(dir) }
+}
+
+fn clear(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The evaluator's result, opened as plain data: no link followed, no more than the limit read.
-fn read_bounded(path: &std::path::Path) -> Result<Vec<u8>, String> {
+fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error.to_string()),

@@ -218,3 +218,50 @@ fn without_an_evaluator_the_printed_metric_is_self_reported() {
         )
     );
 }
+
+#[test]
+fn what_a_recipe_made_of_its_output_directory_is_gone() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let locked = out.join("deep/er");
+    fs::create_dir_all(&locked).unwrap();
+    fs::write(locked.join("note"), "for whoever comes next").unwrap();
+    // Long names make a directory take room that it keeps when they are gone.
+    for number in 0..100 {
+        fs::write(out.join(format!("{number:0200}")), "").unwrap();
+    }
+    for path in [&locked, &out.join("deep"), &out] {
+        fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
+    }
+    fresh(&out).unwrap();
+
+    let new = dir.path().join("new");
+    fs::create_dir(&new).unwrap();
+    let told = |path| fs::metadata(path).map(|found| (found.mode(), found.size())).unwrap();
+    assert_eq!(told(&out), told(&new));
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+}
+
+#[test]
+fn a_directory_is_emptied_in_place_and_never_through_a_link() {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    let dir = tempfile::tempdir().unwrap();
+    let (result, elsewhere) = (dir.path().join("result"), dir.path().join("elsewhere"));
+    emptied(&result).unwrap();
+    fs::create_dir(result.join("sub")).unwrap();
+    fs::write(result.join("sub/file"), "").unwrap();
+    fs::write(result.join(RESULT_FILE), "{}").unwrap();
+    let before = fs::metadata(&result).unwrap().ino();
+    emptied(&result).unwrap();
+    assert_eq!(fs::read_dir(&result).unwrap().count(), 0);
+    assert_eq!(fs::metadata(&result).unwrap().ino(), before);
+
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("precious"), "").unwrap();
+    fs::remove_dir(&result).unwrap();
+    symlink(&elsewhere, &result).unwrap();
+    emptied(&result).unwrap();
+    assert!(fs::symlink_metadata(&result).unwrap().is_dir());
+    assert!(elsewhere.join("precious").exists());
+}
