@@ -7,10 +7,14 @@
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use empiric_core::{CommitId, TreeId};
-use gix::ObjectId;
+use gix::{
+    ObjectId,
+    odb::pack::cache::{self, object::MemoryCappedHashmap},
+};
 
 use crate::{Error, Result};
 
@@ -25,11 +29,15 @@ pub(crate) const SKELETON: [(&str, &str); 2] = [
 const DIRECTORIES: [&str; 4] =
     ["objects/info", "objects/pack", "refs/heads", "refs/empiric/trials"];
 
+/// Bytes of objects remembered: a trial's trees are read many times over, and the champion's for every trial.
+const REMEMBERED: usize = 4 << 20;
+
 /// A handle on the git store of one study, cheap to share between threads.
 #[derive(Clone)]
 pub struct Store {
     dir: PathBuf,
     repo: gix::ThreadSafeRepository,
+    remembered: Remembered,
 }
 
 impl std::fmt::Debug for Store {
@@ -80,7 +88,7 @@ impl Store {
         let mut repo = gix::ThreadSafeRepository::open_opts(dir, options)
             .map_err(Error::git(format_args!("open {}", dir.display())))?;
         repo.refs.write_reflog = gix::refs::store::WriteReflog::Disable;
-        Ok(Self { dir: dir.to_owned(), repo })
+        Ok(Self { dir: dir.to_owned(), repo, remembered: Remembered::new() })
     }
 
     /// Where it is.
@@ -101,7 +109,34 @@ impl Store {
 
     /// A handle for the calling thread.
     pub(crate) fn repo(&self) -> gix::Repository {
-        self.repo.to_thread_local()
+        let mut repo = self.repo.to_thread_local();
+        let remembered = self.remembered.clone();
+        repo.objects.set_object_cache(move || Box::new(remembered.clone()));
+        repo
+    }
+}
+
+/// Objects read lately, shared by the handles of all threads. An object never changes, so none is ever out of date.
+#[derive(Clone)]
+struct Remembered(Arc<Mutex<MemoryCappedHashmap>>);
+
+impl Remembered {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(MemoryCappedHashmap::new(REMEMBERED))))
+    }
+
+    fn held(&self) -> MutexGuard<'_, MemoryCappedHashmap> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl cache::Object for Remembered {
+    fn put(&mut self, id: ObjectId, kind: gix::object::Kind, data: &[u8]) {
+        self.held().put(id, kind, data);
+    }
+
+    fn get(&mut self, id: &ObjectId, out: &mut Vec<u8>) -> Option<gix::object::Kind> {
+        self.held().get(id, out)
     }
 }
 

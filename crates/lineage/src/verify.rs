@@ -59,8 +59,10 @@ impl Store {
     /// # Errors
     /// When the store's directory cannot be listed. Whatever is wrong with its content is a fault, not an error.
     pub fn verify(&self, expected: impl IntoIterator<Item = Expected>) -> Result<Vec<Fault>> {
-        let mut check =
-            Check { dir: self.dir(), repo: self.repo(), seen: HashMap::new(), faults: Vec::new() };
+        let mut repo = self.repo();
+        // What lies on the disk is in question, not what was read of it earlier.
+        repo.object_cache_size(None);
+        let mut check = Check { dir: self.dir(), repo, seen: HashMap::new(), faults: Vec::new() };
         for (name, content) in SKELETON {
             if fs_err::read(self.dir().join(name)).ok().as_deref() != Some(content.as_bytes()) {
                 check.fault(None, format!("`{name}` of the store is not as Empiric wrote it"));

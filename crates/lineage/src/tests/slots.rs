@@ -99,6 +99,48 @@ fn a_slot_that_is_not_as_promised_is_made_anew() {
     assert_eq!(fs_err::read_to_string(outside.join("f")).unwrap(), "keep me");
 }
 
+#[test]
+fn a_file_is_written_over_only_where_nobody_else_has_it() {
+    let (dir, store) = scratch();
+    let a = tree_of(&store, &texts(&[("f", "a longer text\n")]));
+    let b = tree_of(&store, &texts(&[("f", "short\n")]));
+    let (slot, outside) = (dir.path().join("slot"), dir.path().join("outside"));
+    let file = slot.join("f");
+    let ino = || fs_err::symlink_metadata(&file).unwrap().ino();
+    let becomes_b = || {
+        assert_eq!(store.materialize(b, &slot, Some(a)).unwrap(), 1);
+        assert_eq!(store.import(&slot, &Import::default()).unwrap(), b);
+    };
+
+    store.materialize(a, &slot, None).unwrap();
+    let before = ino();
+    becomes_b();
+    assert_eq!(ino(), before);
+
+    type Spoil<'a> = &'a dyn Fn();
+    let linked: Spoil<'_> = &|| fs_err::hard_link(&file, &outside).unwrap();
+    let led_away: Spoil<'_> = &|| {
+        fs_err::rename(&file, &outside).unwrap();
+        symlink(&outside, &file).unwrap();
+    };
+    let a_pipe: Spoil<'_> = &|| {
+        fs_err::rename(&file, &outside).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &file, 0o644.into()).unwrap();
+    };
+    let changed: Spoil<'_> = &|| {
+        fs_err::copy(&file, &outside).unwrap();
+        fs_err::set_permissions(&file, PermissionsExt::from_mode(0o4777)).unwrap();
+    };
+    for spoil in [linked, led_away, a_pipe, changed] {
+        store.materialize(a, &slot, None).unwrap();
+        spoil();
+        becomes_b();
+        assert_eq!(fs_err::read_to_string(&outside).unwrap(), "a longer text\n");
+        assert_eq!(fs_err::symlink_metadata(&file).unwrap().mode(), 0o100_644);
+        fs_err::remove_file(&outside).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
