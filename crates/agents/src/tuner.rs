@@ -127,7 +127,7 @@ impl<'a> Desk<'a> {
         };
         let baseline = memo.recipe(&*brief.sources, TrialNo::BASELINE, &editable)?;
         let rng = seed::stream(brief.study.settings().seed, "tuner", brief.trial);
-        let history = History::read(&brief.study);
+        let history = History::read(&brief.study, memo);
         Ok(Self { brief, memo, history, editable, surface, baseline, rng })
     }
 
@@ -148,8 +148,8 @@ impl<'a> Desk<'a> {
 
     fn stand(&mut self, trial: TrialNo) -> Result<Stand, Failure> {
         let recipe = self.memo.recipe(&*self.brief.sources, trial, &self.editable)?;
-        let point = match self.study().trial(trial).and_then(|trial| Point::of(trial)) {
-            Some(own) => own,
+        let point = match self.study().trial(trial).and_then(|trial| self.memo.made(trial)) {
+            Some(own) => own.point.clone(),
             None => {
                 let point = self.locate(&recipe, &[trial.to_string()]);
                 self.history.place(self.study(), trial, point.clone());

@@ -3,7 +3,10 @@
 //! Only a bounded number of trials is read, so that a proposal costs the same at any size of the study: the first ones
 //! (the screening), the latest ones, and the latest keeps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use empiric_core::{Blame, Outcome, Purpose, Split, Study, Trial, TrialNo, Verdict};
 use serde_json::{Map, Value as Json, json};
@@ -11,6 +14,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     axis::Axis,
     knob::{Assignment, Value},
+    memo::Memo,
 };
 
 /// The tuner's name, by which it knows its own trials.
@@ -32,28 +36,6 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    /// The point that a trial's detail records, if the tuner made it.
-    pub(crate) fn of(trial: &Trial) -> Option<Self> {
-        if trial.no == TrialNo::BASELINE {
-            return Some(Self::default());
-        }
-        let edit = trial.edit.as_ref().filter(|edit| edit.proposer == NAME)?;
-        let detail = &edit.detail;
-        let knobs = detail
-            .get("knobs")?
-            .as_object()?
-            .iter()
-            .filter_map(|(id, value)| Some((id.clone(), Value::from_json(value)?)))
-            .collect();
-        let traits = detail
-            .get("traits")?
-            .as_array()?
-            .iter()
-            .filter_map(|name| Some(name.as_str()?.to_owned()))
-            .collect();
-        Some(Self { knobs, traits })
-    }
-
     /// The detail recorded with a proposal.
     pub(crate) fn detail(&self, family: &str) -> Json {
         let knobs: Map<String, Json> =
@@ -77,15 +59,46 @@ impl Point {
     }
 }
 
+/// What the tuner recorded of a trial when it made it. It never changes, so it is read once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Made {
+    pub(crate) point: Point,
+    /// Kind of move that led there.
+    pub(crate) family: String,
+}
+
+impl Made {
+    /// What a trial's detail records, if the tuner made it.
+    pub(crate) fn of(trial: &Trial) -> Option<Self> {
+        if trial.no == TrialNo::BASELINE {
+            return Some(Self::default());
+        }
+        let edit = trial.edit.as_ref().filter(|edit| edit.proposer == NAME)?;
+        let detail = &edit.detail;
+        let knobs = detail
+            .get("knobs")?
+            .as_object()?
+            .iter()
+            .filter_map(|(id, value)| Some((id.clone(), Value::from_json(value)?)))
+            .collect();
+        let traits = detail
+            .get("traits")?
+            .as_array()?
+            .iter()
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect();
+        let family = detail.get("move").and_then(Json::as_str).unwrap_or_default().to_owned();
+        Some(Self { point: Point { knobs, traits }, family })
+    }
+}
+
 /// One trial as an observation.
 #[derive(Debug, Clone)]
 pub(crate) struct Observation {
     pub(crate) no: TrialNo,
-    pub(crate) point: Point,
+    pub(crate) made: Arc<Made>,
     /// The first parent.
     pub(crate) parent: TrialNo,
-    /// Kind of move that led here.
-    pub(crate) family: String,
     /// Gain over the baseline's mean on the search split and the number of replicates behind it; none when the metric
     /// was not measured.
     pub(crate) gain: Option<(f64, usize)>,
@@ -108,12 +121,12 @@ pub(crate) struct History {
     /// The baseline's mean.
     pub(crate) baseline: f64,
     /// Trials that have an edit and have not ended, with their first parents.
-    running: Vec<(Point, TrialNo)>,
+    running: Vec<(Arc<Made>, TrialNo)>,
 }
 
 impl History {
-    /// Reads what is known.
-    pub(crate) fn read(study: &Study) -> Self {
+    /// Reads what is known; the memo has the points.
+    pub(crate) fn read(study: &Study, memo: &Memo) -> Self {
         let task = study.task();
         let metric = &task.metric;
         let baseline = study.trial(TrialNo::BASELINE);
@@ -136,21 +149,21 @@ impl History {
         let observations = read
             .into_iter()
             .filter_map(|no| study.trials().get(no))
-            .filter_map(|trial| observe(study, trial, Point::of(trial)?, mean))
+            .filter_map(|trial| observe(study, trial, memo.made(trial)?, mean))
             .collect();
         let running = study
             .open_trials()
             .iter()
             .filter_map(|no| study.trial(*no))
-            .filter_map(|trial| Some((Point::of(trial)?, *trial.parents().first()?)))
+            .filter_map(|trial| Some((memo.made(trial)?, *trial.parents().first()?)))
             .collect();
         Self { observations, noise, margin_noise, baseline: mean, running }
     }
 
     /// Takes in a trial of another proposer, whose point was found by reading its tree.
     pub(crate) fn place(&mut self, study: &Study, no: TrialNo, point: Point) {
-        let observed =
-            study.trial(no).and_then(|trial| observe(study, trial, point, self.baseline));
+        let made = Arc::new(Made { point, family: String::new() });
+        let observed = study.trial(no).and_then(|trial| observe(study, trial, made, self.baseline));
         if let (Some(observed), Err(at)) =
             (observed, self.observations.binary_search_by_key(&no, |seen| seen.no))
         {
@@ -174,7 +187,7 @@ impl History {
     /// Range of positions measured along each axis; the baseline lies at 0.
     pub(crate) fn ranges(&self, axes: &BTreeMap<String, Axis>) -> BTreeMap<String, (f64, f64)> {
         let mut ranges = BTreeMap::new();
-        for (id, value) in self.observations.iter().flat_map(|seen| &seen.point.knobs) {
+        for (id, value) in self.observations.iter().flat_map(|seen| &seen.made.point.knobs) {
             if let (Some(axis), Some(value)) = (axes.get(id), value.number()) {
                 let at = axis.position(value);
                 let (low, high) = ranges.entry(id.clone()).or_insert((0.0_f64, 0.0_f64));
@@ -189,11 +202,11 @@ impl History {
     pub(crate) fn moved(&self) -> BTreeMap<String, u32> {
         let nothing = Point::default();
         let mut counts = BTreeMap::new();
-        let ended = self.observations.iter().map(|seen| (&seen.point, seen.parent));
-        let running = self.running.iter().map(|(point, parent)| (point, *parent));
-        for (point, parent) in ended.chain(running) {
-            let parent = self.of(parent).map_or(&nothing, |parent| &parent.point);
-            for id in point.differing(parent) {
+        let ended = self.observations.iter().map(|seen| (&seen.made, seen.parent));
+        let running = self.running.iter().map(|(made, parent)| (made, *parent));
+        for (made, parent) in ended.chain(running) {
+            let parent = self.of(parent).map_or(&nothing, |parent| &parent.made.point);
+            for id in made.point.differing(parent) {
                 *counts.entry(id.to_owned()).or_default() += 1;
             }
         }
@@ -201,7 +214,7 @@ impl History {
     }
 }
 
-fn observe(study: &Study, trial: &Trial, point: Point, baseline: f64) -> Option<Observation> {
+fn observe(study: &Study, trial: &Trial, made: Arc<Made>, baseline: f64) -> Option<Observation> {
     let outcome = trial.outcome.as_ref()?;
     let (failed, kept) = match outcome {
         Outcome::Valid { verdict, .. } => {
@@ -225,14 +238,8 @@ fn observe(study: &Study, trial: &Trial, point: Point, baseline: f64) -> Option<
             (!values.is_empty()).then(|| gate.margin(mean_and_deviation(&values).0))
         })
         .collect();
-    let family = trial
-        .edit
-        .as_ref()
-        .and_then(|edit| edit.detail.get("move")?.as_str())
-        .unwrap_or("")
-        .to_owned();
     let parent = trial.parents().first().copied().unwrap_or(TrialNo::BASELINE);
-    Some(Observation { no: trial.no, point, parent, family, gain, margins, failed, kept })
+    Some(Observation { no: trial.no, made, parent, gain, margins, failed, kept })
 }
 
 /// Values on the search split from this segment's search replicates, also of replicates that failed later on: what a

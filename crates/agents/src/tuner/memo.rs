@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use empiric_core::{Digest, Globs, Study, StudyId, TrialNo};
+use empiric_core::{Digest, Globs, Study, StudyId, Trial, TrialNo};
 
 use super::{
     find::{Found, Recipe, find},
-    history::Point,
+    history::{Made, Point},
 };
 use crate::{Files, SourceError, Sources};
 
@@ -26,8 +26,8 @@ pub(crate) struct Memo {
     files: Recent<Digest, Found>,
     trees: Recent<TrialNo, Recipe>,
     tried: BTreeMap<String, Vec<TrialNo>>,
-    /// Trials below this one are in `tried`, if they ever will be.
-    indexed: u32,
+    /// What the tuner made, by trial; trials after these are not in `tried` yet.
+    made: Vec<Option<Arc<Made>>>,
 }
 
 impl Memo {
@@ -36,14 +36,26 @@ impl Memo {
         if self.study != Some(study.id()) {
             *self = Self { study: Some(study.id()), ..Self::default() };
         }
-        while let Some(trial) = study.trial(TrialNo(self.indexed)) {
+        while let Some(trial) = study.trials().get(self.made.len()) {
             if trial.edit.is_none() && trial.outcome.is_none() && trial.no != TrialNo::BASELINE {
                 break;
             }
-            if let Some(point) = Point::of(trial) {
-                self.tried.entry(point.fingerprint()).or_default().push(trial.no);
+            let made = Made::of(trial).map(Arc::new);
+            if let Some(made) = &made {
+                self.tried.entry(made.point.fingerprint()).or_default().push(trial.no);
             }
-            self.indexed += 1;
+            self.made.push(made);
+        }
+    }
+
+    /// What the tuner made in this trial, as far as the trial's own snapshot knows.
+    pub(crate) fn made(&self, trial: &Trial) -> Option<Arc<Made>> {
+        if trial.edit.is_none() && trial.no != TrialNo::BASELINE {
+            return None;
+        }
+        match self.made.get(trial.no.0 as usize) {
+            Some(made) => made.clone(),
+            None => Made::of(trial).map(Arc::new),
         }
     }
 
@@ -57,9 +69,9 @@ impl Memo {
             || study
                 .trials()
                 .iter()
-                .skip(self.indexed as usize)
-                .filter_map(|trial| Point::of(trial))
-                .any(|other| other.fingerprint() == fingerprint)
+                .skip(self.made.len())
+                .filter_map(|trial| Made::of(trial))
+                .any(|other| other.point.fingerprint() == fingerprint)
     }
 
     /// The parsed tree of a trial.

@@ -142,7 +142,7 @@ impl<'a> Model<'a> {
         let differences: Vec<_> = history
             .observations
             .iter()
-            .map(|seen| (seen, frame.differences(&seen.point)))
+            .map(|seen| (seen, frame.differences(&seen.made.point)))
             .collect();
         let columns = choose_columns(differences.iter().flat_map(|(_, x)| x));
         let rows: Vec<Seen<'_>> = differences

@@ -110,7 +110,8 @@ impl Table<'_> {
         let mut best = (Family::Sample, f64::NEG_INFINITY);
         for family in Family::ALL {
             let (mut wins, mut losses) = family.prior();
-            for seen in self.history.observations.iter().filter(|seen| seen.family == family.name())
+            for seen in
+                self.history.observations.iter().filter(|seen| seen.made.family == family.name())
             {
                 let gained =
                     self.history.over_parent(seen).is_some_and(|gain| gain > self.history.noise);
@@ -226,7 +227,7 @@ impl Table<'_> {
 
     fn line(&self, rng: &mut ChaCha8Rng) -> Option<Move> {
         let here = self.history.of(self.parent)?;
-        let before = &self.history.of(here.parent)?.point;
+        let before = &self.history.of(here.parent)?.made.point;
         let again = [0.5, 1.0, 1.5][rng.random_range(0..3)];
         let mut made = Move::default();
         for knob in &self.knobs {
@@ -245,7 +246,7 @@ impl Table<'_> {
 
     pub(crate) fn ablate(&self, rng: &mut ChaCha8Rng) -> Option<Cut> {
         let tried: Vec<&String> =
-            self.history.observations.iter().flat_map(|seen| &seen.point.traits).collect();
+            self.history.observations.iter().flat_map(|seen| &seen.made.point.traits).collect();
         let fresh: Vec<&Cut> =
             self.cuts.iter().copied().filter(|cut| !tried.contains(&&cut.id)).collect();
         let any = if fresh.is_empty() { self.cuts.clone() } else { fresh };

@@ -98,11 +98,11 @@ impl Story<'_> {
         let nothing = Point::default();
         for seen in &self.history.observations {
             let Some(gain) = self.history.over_parent(seen) else { continue };
-            let parent = self.history.of(seen.parent).map_or(&nothing, |parent| &parent.point);
+            let parent = self.history.of(seen.parent).map_or(&nothing, |parent| &parent.made.point);
             for (id, value) in set {
                 let value_at =
                     |point: &Point| point.knobs.get(id).or_else(|| self.defaults.get(id)).cloned();
-                let (Some(from), Some(to)) = (value_at(parent), value_at(&seen.point)) else {
+                let (Some(from), Some(to)) = (value_at(parent), value_at(&seen.made.point)) else {
                     continue;
                 };
                 let Some(knob) = self.recipe.knobs.get(id).filter(|_| from != to) else { continue };
@@ -112,8 +112,8 @@ impl Story<'_> {
                         _ => to == *value,
                     };
                 // Only what speaks for the move: gains this way, losses the other way.
-                let moved = seen.point.differing(parent).count()
-                    + seen.point.traits.difference(&parent.traits).count();
+                let moved = seen.made.point.differing(parent).count()
+                    + seen.made.point.traits.difference(&parent.traits).count();
                 let weight = if same_way { gain } else { -gain } / moved.max(1) as f64;
                 if weight <= telling.as_ref().map_or(0.0, |(best, _)| *best) {
                     continue;
