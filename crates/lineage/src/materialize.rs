@@ -6,8 +6,12 @@
 
 use std::{
     ffi::{CStr, CString},
+    fs::Permissions,
     io::{self, Write as _},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::PermissionsExt as _,
+    },
     path::Path,
 };
 
@@ -43,6 +47,11 @@ impl Store {
         previous: Option<TreeId>,
     ) -> Result<usize> {
         fs_err::create_dir_all(dest)?;
+        let found = fs_err::symlink_metadata(dest)?;
+        if found.is_dir() && found.permissions().mode() & 0o7777 != 0o755 {
+            // Recipe code that may write here may have taken the permissions away.
+            fs_err::set_permissions(dest, Permissions::from_mode(0o755))?;
+        }
         let root = rustix::fs::open(dest, DIRECTORY, Bits::empty())
             .map_err(|errno| at(errno, "open", dest.as_os_str().as_encoded_bytes()))?;
         let mut writer = Writer { repo: self.repo(), written: 0 };

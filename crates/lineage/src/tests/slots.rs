@@ -51,9 +51,12 @@ fn leftovers_of_every_kind_go() {
     symlink("/nonexistent", slot.join("dangling")).unwrap();
     fs_err::hard_link(outside.join("precious"), slot.join("linked")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, slot.join("g"), 0o600.into()).unwrap();
-    fs_err::set_permissions(slot.join("deep"), PermissionsExt::from_mode(0o000)).unwrap();
+    for locked in [slot.join("deep"), slot.clone()] {
+        fs_err::set_permissions(locked, PermissionsExt::from_mode(0o000)).unwrap();
+    }
 
     assert_eq!(store.materialize(tree, &slot, None).unwrap(), 3);
+    assert_eq!(fs_err::metadata(&slot).unwrap().mode(), 0o40_755);
     let file = |text: &str| ("100644".to_owned(), text.as_bytes().to_vec());
     assert_eq!(
         everything(&slot),
