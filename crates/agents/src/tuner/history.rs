@@ -26,6 +26,9 @@ const LAST: usize = 128;
 /// Keeps read from its end.
 const KEEPS: usize = 16;
 
+/// A knob, and its values in two points.
+pub(crate) type Difference<'a> = (&'a str, Option<&'a Value>, Option<&'a Value>);
+
 /// A recipe as the tuner sees it: knobs that differ from the baseline, and what else makes the tree different.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Point {
@@ -43,14 +46,21 @@ impl Point {
         json!({ "move": family, "knobs": knobs, "traits": self.traits })
     }
 
-    /// Knobs set otherwise than in `other`.
-    pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
-        let only_there = other.knobs.keys().filter(|id| !self.knobs.contains_key(*id));
-        self.knobs
-            .keys()
-            .chain(only_there)
-            .filter(|id| self.knobs.get(*id) != other.knobs.get(*id))
-            .map(String::as_str)
+    /// Knobs set otherwise than in `other`, with the value here and there; none where a knob is as in the baseline.
+    pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> Vec<Difference<'a>> {
+        let mut found = Vec::new();
+        let mut theirs = other.knobs.iter().peekable();
+        for (id, here) in &self.knobs {
+            while let Some((before, there)) = theirs.next_if(|(other, _)| *other < id) {
+                found.push((before.as_str(), None, Some(there)));
+            }
+            let there = theirs.next_if(|(other, _)| *other == id).map(|(_, there)| there);
+            if there != Some(here) {
+                found.push((id.as_str(), Some(here), there));
+            }
+        }
+        found.extend(theirs.map(|(id, there)| (id.as_str(), None, Some(there))));
+        found
     }
 
     /// Equal for equal recipes.
@@ -206,7 +216,7 @@ impl History {
         let running = self.running.iter().map(|(made, parent)| (made, *parent));
         for (made, parent) in ended.chain(running) {
             let parent = self.of(parent).map_or(&nothing, |parent| &parent.made.point);
-            for id in made.point.differing(parent) {
+            for (id, ..) in made.point.differing(parent) {
                 *counts.entry(id.to_owned()).or_default() += 1;
             }
         }

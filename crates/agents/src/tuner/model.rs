@@ -75,15 +75,12 @@ pub(crate) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    fn value<'b>(&'b self, point: &'b Point, id: &str) -> Option<&'b Value> {
-        point.knobs.get(id).or_else(|| self.defaults.get(id))
-    }
-
     /// How `point` differs from the center: columns with their values.
     fn differences<'b>(&'b self, point: &'b Point) -> Vec<(Column<'b>, f64)> {
         let mut columns = Vec::new();
-        for id in point.differing(self.center) {
-            if let (Some(to), Some(from)) = (self.value(point, id), self.value(self.center, id)) {
+        for (id, to, from) in point.differing(self.center) {
+            let value = |set: Option<&'b Value>| set.or_else(|| self.defaults.get(id));
+            if let (Some(to), Some(from)) = (value(to), value(from)) {
                 self.change(id, from, to, &mut columns);
             }
         }

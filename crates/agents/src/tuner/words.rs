@@ -112,7 +112,7 @@ impl Story<'_> {
                         _ => to == *value,
                     };
                 // Only what speaks for the move: gains this way, losses the other way.
-                let moved = seen.made.point.differing(parent).count()
+                let moved = seen.made.point.differing(parent).len()
                     + seen.made.point.traits.difference(&parent.traits).count();
                 let weight = if same_way { gain } else { -gain } / moved.max(1) as f64;
                 if weight <= telling.as_ref().map_or(0.0, |(best, _)| *best) {
