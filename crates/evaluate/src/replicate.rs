@@ -83,11 +83,8 @@ struct Run<'a, R> {
 
 impl<R: Runner> Run<'_, R> {
     async fn replicate(&mut self) -> Result<(), Failure> {
-        let SlotDirs { out, result, units, .. } = self.plan.dirs;
-        fresh(out)
-            .and_then(|()| emptied(result))
-            .and_then(|()| emptied(units))
-            .map_err(|error| harness(Phase::Train, &error))?;
+        let SlotDirs { out, result, .. } = self.plan.dirs;
+        fresh(out).and_then(|()| emptied(result)).map_err(|error| harness(Phase::Train, &error))?;
         let mut last = None;
         for (index, stage) in self.task.stages.iter().enumerate() {
             let phase = Phase::of_stage(&stage.name);

@@ -80,7 +80,7 @@ fn live(unborn: Unborn, apart: bool) -> Result<Report, Error> {
     if unit.level != Level::Bwrap {
         fs_err::remove_dir_all(identity::tmp_path(&unit.record)).ok();
     }
-    fs_err::remove_file(&unit.record).map_err(Error::io("remove the unit's record"))?;
+    identity::cut(&unit.record)?;
     Ok(report)
 }
 

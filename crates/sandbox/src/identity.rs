@@ -1,7 +1,7 @@
 //! What a unit is to a later harness: which processes and control groups to end, by id and start time and never by
 //! name, if the one that started it is gone.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -56,11 +56,25 @@ impl Identity {
         Self::name_of(self.helper)
     }
 
+    /// Records that the unit lives.
     pub(crate) fn write(&self, record: &Path) -> Result<(), Error> {
         let bytes = serde_json::to_vec(self)
             .map_err(|source| Error::Record { path: record.into(), source })?;
-        fs_err::write(record, bytes).map_err(Error::io("write the unit's record"))
+        let failed = || Error::io("write the unit's record");
+        let mut file = open(record).map_err(failed())?;
+        file.write_all(&bytes).and_then(|()| file.set_len(bytes.len() as u64)).map_err(failed())
     }
+}
+
+/// Records that the unit has ended, by cutting the record short. It stays where it is: ext4 avoids the inodes of files
+/// that were removed in the last minutes, and looks at each of them whenever one is made.
+pub(crate) fn cut(record: &Path) -> Result<(), Error> {
+    let cut = open(record).and_then(|file| file.set_len(1));
+    cut.map_err(Error::io("cut the unit's record short"))
+}
+
+fn open(record: &Path) -> std::io::Result<fs_err::File> {
+    fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(record)
 }
 
 /// Where units at the lesser levels keep their temporary files.
@@ -79,7 +93,7 @@ pub(crate) fn tmp_path(record: &Path) -> PathBuf {
 /// When something of the unit is still alive, and could not be ended.
 pub fn reap_orphans(record: &Path) -> Result<(), Error> {
     let Ok(bytes) = fs_err::read(record) else { return Ok(()) };
-    // A half-written identity means that its helper died before it made anything.
+    // One that is cut short is of a unit that has ended, or of a helper that died before it made anything.
     if let Ok(identity) = serde_json::from_slice::<Identity>(&bytes) {
         if let Some(pid) = identity.helper.alive() {
             end_helper(pid, identity.helper)?;
@@ -88,12 +102,7 @@ pub fn reap_orphans(record: &Path) -> Result<(), Error> {
         identity.leaves.iter().try_for_each(|dir| cgroup::clear(dir))?;
     }
     fs_err::remove_dir_all(tmp_path(record)).ok();
-    match fs_err::remove_file(record) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::io("remove the unit's record")(error))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    cut(record)
 }
 
 /// Asks a helper to end, and so its unit; makes it, if it does not listen.

@@ -33,7 +33,7 @@ pub struct Unit {
     /// What accounts for it; from [`probe`](crate::probe()).
     pub cgroup: Cgroup,
     /// Where the helper records what the unit is while it lives: an absolute path in a directory that the unit's program
-    /// cannot write. Beside it, the extension `tmp` is the helper's.
+    /// cannot write. Units that follow each other can share it. Beside it, the extension `tmp` is the helper's.
     pub record: PathBuf,
 }
 

@@ -168,7 +168,11 @@ fn temporary_files_have_a_private_place_that_goes_away() {
         assert_eq!(report.stdout.text(), "file\n", "{report:#?}");
         let left: Vec<_> =
             std::fs::read_dir(place.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left.len(), 2, "only the work and the secret should be there: {left:?}");
+        assert_eq!(
+            left.len(),
+            3,
+            "only the work, the secret and the record should be there: {left:?}"
+        );
     }
 }
 
