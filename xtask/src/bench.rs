@@ -1,10 +1,10 @@
 //! Benchmarks: built optimised, run with the program that people run.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
     machine,
-    tools::{build, command, must},
+    tools::{build, command, must, say, works},
 };
 
 /// What Empiric costs per trial, and how busy its slots are.
@@ -14,4 +14,35 @@ pub(crate) fn engine(words: &[&str]) -> anyhow::Result<ExitCode> {
     let bench = build("empiric-bench", "empiric-bench", true)?;
     must(command(bench, ["engine", "--exe"]).arg(exe).args(words))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tuner and the policies against Optuna's samplers, where the truth is known.
+pub(crate) fn search(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let arena = build("empiric-arena", "empiric-arena", true)?;
+    let mut bench = command(&arena, words);
+    match optuna(&arena) {
+        Some(python) => {
+            bench.arg("--python").arg(python);
+        }
+        None => say(
+            "note: Optuna cannot be had here (python3 with venv, and a package index, are needed)",
+        ),
+    }
+    must(&mut bench)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An interpreter that has Optuna, in a virtual environment beside the built programs; made when there is none.
+fn optuna(arena: &std::path::Path) -> Option<PathBuf> {
+    let home = arena.parent()?.parent()?.join("optuna");
+    let python = home.join("bin/python");
+    let has = |python: &std::path::Path| {
+        works(python.to_str().unwrap_or(""), &["-c", "import optuna, cmaes"])
+    };
+    if !has(&python) {
+        say("making a virtual environment with Optuna");
+        must(command("python3", ["-m", "venv"]).arg(&home)).ok()?;
+        must(&mut command(&python, ["-m", "pip", "install", "--quiet", "optuna", "cmaes"])).ok()?;
+    }
+    has(&python).then_some(python)
 }

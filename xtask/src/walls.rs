@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::tools::root;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("core", &[]),
     ("sandbox", &[]),
     ("decide", &["core"]),
@@ -39,6 +39,7 @@ const EDGES: [(&str, &[&str]); 16] = [
             "sandbox", "search", "tasks",
         ],
     ),
+    ("arena", &["agents", "core", "decide", "search"]),
     ("bench", &["agents", "core", "engine", "evaluate", "sandbox", "tasks"]),
     ("testkit", &["core", "ledger"]),
     ("xtask", &[]),
@@ -79,7 +80,7 @@ const IMPURE: [&str; 8] = [
 
 /// Dependencies that belong to one crate, or to a few.
 const OWNED: [(&str, &[&str]); 21] = [
-    ("anyhow", &["cli", "bench", "testkit", "xtask"]),
+    ("anyhow", &["cli", "arena", "bench", "testkit", "xtask"]),
     ("axum", &[]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use empiric_core::{Ask, Cause, Failure, Hypothesis, Operator, Phase, Study, TrialNo};
+use empiric_core::{Ask, Cause, Complexity, Failure, Hypothesis, Operator, Phase, Study, TrialNo};
 
 /// Editable text files of a recipe tree, by path within the recipe.
 pub type Files = BTreeMap<String, Arc<str>>;
@@ -36,6 +36,16 @@ pub struct Brief {
     pub study: Study,
     /// Reads the trees of earlier trials.
     pub sources: Arc<dyn Sources>,
+}
+
+impl Brief {
+    /// How much thought the edit is to be given, by how often its first parent was tried before.
+    #[must_use]
+    pub fn complexity(&self) -> Complexity {
+        let parent = self.ask.parents.first().copied().unwrap_or(TrialNo::BASELINE);
+        // The study has this trial's ask in it already.
+        Complexity::of(self.study.course().children(parent).saturating_sub(1))
+    }
 }
 
 /// Reads trees; implemented over the git store by the engine.

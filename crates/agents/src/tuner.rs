@@ -12,6 +12,7 @@ mod memo;
 mod model;
 mod moves;
 mod regression;
+mod surrogate;
 mod words;
 
 use std::{
@@ -207,6 +208,7 @@ impl<'a> Desk<'a> {
             moved: self.history.moved(),
             ranges: self.history.ranges(&stand.axes),
             parent: stand.trial,
+            complexity: self.brief.complexity(),
             budget: budget.unwrap_or(USUAL_BUDGET),
             progress: budget.map_or(0.5, |budget| spent / f64::from(budget.max(1))),
         }
@@ -472,6 +474,7 @@ impl<'a> Desk<'a> {
 fn motive(family: Family, parent: TrialNo) -> String {
     match family {
         Family::Explore => "little is known of what moving this does".to_owned(),
+        Family::Point => format!("what was measured around {parent} points here"),
         Family::Joint => {
             format!("the trials so far put the best values near here, seen from {parent}")
         }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser},
+};
 
 use crate::exit;
 
@@ -157,15 +160,27 @@ pub(crate) struct Run {
     /// The arm that makes the trials
     #[arg(long, value_name = "NAME", default_value = "tuner", value_parser = ["tuner"])]
     pub(crate) arm: String,
-    /// The search policy
-    #[arg(long, value_name = "NAME", default_value = "greedy", value_parser = PossibleValuesParser::new(empiric_search::names()))]
+    /// What is tried next; fixed when the study opens
+    #[arg(long, value_name = "NAME", default_value = empiric_search::POLICIES[0].name, value_parser = policies())]
     pub(crate) policy: String,
+    /// End after this many trials in a row without a keep
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) drought: Option<u32>,
+    /// End when the champion's confirmed value of the metric is this good
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    pub(crate) target: Option<f64>,
     /// Probability of keeping a trial that is no better than its champion, per trial
     #[arg(long, value_name = "P", default_value_t = 0.05)]
     pub(crate) alpha: f64,
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The policies, each with its line.
+fn policies() -> PossibleValuesParser {
+    let value = |entry: &empiric_search::Entry| PossibleValue::new(entry.name).help(entry.about);
+    PossibleValuesParser::new(empiric_search::POLICIES.iter().map(value))
 }
 
 #[derive(Debug, Args)]

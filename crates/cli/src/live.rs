@@ -105,10 +105,13 @@ fn line(record: &Record, study: &Study) -> Option<String> {
         Event::SegmentOpened { segment, reason, .. } if *segment > 0 => Some(format!(
             "{reason}: scores from here on are not compared with earlier ones; baseline and champion are measured again"
         )),
+        Event::Proposed { trial, .. } => study
+            .course()
+            .revisits(*trial)
+            .map(|of| format!("{trial} brings back what {of} tried and dropped")),
         Event::BudgetSet { .. }
         | Event::SegmentOpened { .. }
         | Event::Asked { .. }
-        | Event::Proposed { .. }
         | Event::Leased { .. }
         | Event::Measured { .. }
         | Event::Stopped { .. }

@@ -71,17 +71,27 @@ fn settings(args: &Run, budget: Option<Budget>, layout: &Layout) -> Result<Setti
     }
     if let Ok(study) = Reader::open(layout.root()).and_then(|reader| reader.study()) {
         return Ok(Settings {
-            budget: budget.unwrap_or(*study.budget()),
+            budget: budget.map_or(*study.budget(), |asked| over(asked, study.budget())),
             ..study.settings().clone()
         });
     }
     Ok(Settings {
         seed: args.seed,
-        budget: budget.unwrap_or(Budget { trials: Some(DEFAULT_TRIALS), ..Budget::default() }),
+        budget: over(
+            budget.unwrap_or_default(),
+            &Budget { trials: Some(DEFAULT_TRIALS), ..Budget::default() },
+        ),
         arms: vec![args.arm.clone()],
         policy: args.policy.clone(),
         rules: Rules { alpha: args.alpha, ..Rules::default() },
     })
+}
+
+/// What is asked, over what held before: new caps replace all the caps, a new rule for stopping replaces that rule.
+fn over(asked: Budget, before: &Budget) -> Budget {
+    let (drought, target) = (asked.drought.or(before.drought), asked.target.or(before.target));
+    let capped = Budget { drought: None, target: None, ..asked } != Budget::default();
+    Budget { drought, target, ..if capped { asked } else { *before } }
 }
 
 /// Where replicates run.
@@ -199,9 +209,15 @@ fn word(sandbox: Sandbox) -> &'static str {
     }
 }
 
-/// The caps: `--trials`, and the parts of `--budget`; none when neither is given.
+/// The caps and the rules for stopping: `--trials`, the parts of `--budget`, `--drought` and `--target`; none when none
+/// is given.
 fn budget(args: &Run) -> Result<Option<Budget>, Failure> {
-    let mut budget = Budget { trials: args.trials, ..Budget::default() };
+    let mut budget = Budget {
+        trials: args.trials,
+        drought: args.drought,
+        target: args.target,
+        ..Budget::default()
+    };
     for part in args.budget.iter().flat_map(|text| text.split(',')).map(str::trim) {
         let (number, cap) = match part {
             _ if part.contains("gpu") => (part.replacen("gpu", "", 1), &mut budget.gpu_s),

@@ -1,4 +1,4 @@
-//! What a study may spend and what it has spent.
+//! What a study may spend, what else ends it, and what it has spent.
 
 use std::ops::{Add, AddAssign};
 
@@ -20,6 +20,12 @@ pub struct Budget {
     pub tokens: Option<u64>,
     /// Money for model calls, US dollars.
     pub usd: Option<f64>,
+    /// Trials in a row without a keep, after which the search is taken to have run dry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drought: Option<u32>,
+    /// Confirmed value of the metric that is good enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
 }
 
 /// What was spent.

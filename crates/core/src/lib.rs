@@ -5,9 +5,11 @@
 //! again from the ledger alone.
 
 pub mod budget;
+pub mod course;
 pub mod event;
 pub mod globs;
 pub mod id;
+pub mod lines;
 pub mod measure;
 pub mod outcome;
 pub mod seed;
@@ -16,9 +18,11 @@ pub mod task;
 pub mod trial;
 
 pub use budget::{Budget, Cost};
+pub use course::{Complexity, Course};
 pub use event::{Event, Record};
 pub use globs::Globs;
 pub use id::{BlobId, CommitId, Digest, ReplicateId, StudyId, TreeId, TrialNo};
+pub use lines::Lines;
 pub use measure::{Bound, Gate, Goal, Measurement, Metric, Provenance, Split};
 pub use outcome::{Blame, Cause, Failure, Outcome, Phase, Verdict};
 pub use seed::{Purpose, Seed};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Cost, Digest, Event, Failure, Outcome, Purpose, Record, Replicate, ReplicateId,
+    Budget, Cost, Course, Digest, Event, Failure, Outcome, Purpose, Record, Replicate, ReplicateId,
     StudyId, Task, TreeId, Trial, TrialNo, Verdict,
 };
 
@@ -129,6 +129,7 @@ pub struct Study {
     spent: u32,
     cost: Cost,
     last_at: Option<Timestamp>,
+    course: Course,
 }
 
 /// Concluded trials by outcome; the baseline is not counted.
@@ -177,6 +178,7 @@ impl Study {
             spent: 0,
             cost: Cost::default(),
             last_at: None,
+            course: Course::default(),
         })
     }
 
@@ -291,6 +293,8 @@ impl Study {
             Event::Stopped { .. } => self.state = State::Stopped,
             Event::Finished { .. } => self.state = State::Finished,
         }
+        let subject = record.event.trial().and_then(|no| self.trials.get(no.0 as usize));
+        self.course.take(&self.task, record, subject.map(|trial| &**trial));
         if let Some(last) = self.last_at {
             self.cost.wall_s += record.at.duration_since(last).as_secs_f64().max(0.0);
         }
@@ -456,6 +460,12 @@ impl Study {
     #[must_use]
     pub fn cost(&self) -> Cost {
         self.cost
+    }
+
+    /// How the search goes: diversity, staleness, droughts, what was tried before.
+    #[must_use]
+    pub fn course(&self) -> &Course {
+        &self.course
     }
 
     /// The seed of place `index` in the stream of `purpose`.

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CommitId, Cost, Failure, Measurement, Outcome, Purpose, ReplicateId, Seed, Split, TreeId,
-    TrialNo,
+    CommitId, Cost, Failure, Lines, Measurement, Outcome, Purpose, ReplicateId, Seed, Split,
+    TreeId, TrialNo,
 };
 
 /// What a proposer believes and why the edit is worth measuring.
@@ -112,8 +112,18 @@ pub struct Edit {
     pub detail: serde_json::Value,
 }
 
+impl Edit {
+    /// Equal for edits that change the same lines in the same way but for their numbers; 0 where no lines are known.
+    #[must_use]
+    pub fn shape(&self) -> u32 {
+        self.files.iter().fold(0, |shape: u32, file| {
+            shape.wrapping_mul(0x9E37_79B1).wrapping_add(file.lines.shape)
+        })
+    }
+}
+
 /// One file that differs from the parent's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FileChange {
     /// Path within the recipe.
     pub path: String,
@@ -121,6 +131,9 @@ pub struct FileChange {
     pub added: u32,
     /// Lines removed.
     pub removed: u32,
+    /// The changed lines as hashes, by which what was tried before is known again.
+    #[serde(default, skip_serializing_if = "Lines::is_empty")]
+    pub lines: Lines,
 }
 
 /// One execution of a trial under one seed.

@@ -19,6 +19,7 @@
 //! a verdict can be reached again from the ledger. [`compare`] is the one module that knows a statistical test; it
 //! sees numbers and never a study, and another test goes in there.
 
+pub mod aggregate;
 mod closing;
 pub mod compare;
 mod confirm;

@@ -287,7 +287,18 @@ impl Engine {
                 "the proposer has nothing left to try ({EXHAUSTED} proposals came to nothing)"
             ));
         }
+        if let Some(why) = self.dry() {
+            return Room::Spent(why);
+        }
         self.meter.room(&self.study, self.pool.names().len())
+    }
+
+    /// Why the search ends before its budget does, if it does.
+    fn dry(&self) -> Option<String> {
+        let confirmed = self.study.budget().target.and_then(|_| {
+            empiric_decide::summary(&self.study).champion.map(|champion| champion.mean)
+        });
+        empiric_search::dry(&self.study, confirmed)
     }
 
     /// The closing comparison of champion and baseline; the session ends when it is done.

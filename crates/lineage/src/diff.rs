@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use empiric_core::{TreeId, trial::FileChange};
+use empiric_core::{Lines, TreeId, trial::FileChange};
 use imara_diff::{Algorithm, InternedInput};
 
 use crate::{
@@ -42,7 +42,8 @@ impl Store {
         let repo = self.repo();
         let mut diff = Diff::default();
         for (path, change) in changes(&repo, Some(object_id(a)), Some(object_id(b)))? {
-            let mut file = FileChange { path, added: 0, removed: 0 };
+            let mut file = FileChange { path, added: 0, removed: 0, lines: Lines::default() };
+            let from = diff.unified.len();
             for change in parts(change) {
                 let old = Side::load(&repo, change.old)?;
                 let new = Side::load(&repo, change.new)?;
@@ -51,10 +52,29 @@ impl Store {
                 file.added += lines.added;
                 file.removed += lines.removed;
             }
+            let (removed, added) = sides(&diff.unified[from..]);
+            file.lines = Lines::of(&file.path, &removed, &added);
             diff.files.push(file);
         }
         Ok(diff)
     }
+}
+
+/// Lines removed and added, from a patch of one file.
+fn sides(patch: &str) -> (Vec<&str>, Vec<&str>) {
+    let (mut removed, mut added) = (Vec::new(), Vec::new());
+    let mut within = false;
+    for line in patch.lines() {
+        match line.split_at_checked(1) {
+            Some(("-", line)) if within => removed.push(line),
+            Some(("+", line)) if within => added.push(line),
+            // A line of a hunk begins with a sign or a blank.
+            _ if line.starts_with("diff --git ") => within = false,
+            _ if line.starts_with("@@ ") => within = true,
+            _ => {}
+        }
+    }
+    (removed, added)
 }
 
 /// A file that becomes a link, or the reverse, is one thing deleted and another added.
@@ -92,7 +112,7 @@ pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 #[derive(Default)]
-struct Lines {
+struct Counts {
     added: u32,
     removed: u32,
 }
@@ -104,7 +124,7 @@ struct FileDiff<'a> {
 }
 
 impl FileDiff<'_> {
-    fn write(&self, out: &mut String) -> Result<Lines, fmt::Error> {
+    fn write(&self, out: &mut String) -> Result<Counts, fmt::Error> {
         let (a, b) = (quoted("a/", self.path), quoted("b/", self.path));
         writeln!(out, "diff --git {a} {b}")?;
         let kept_mode = match (self.old.leaf, self.new.leaf) {
@@ -137,10 +157,10 @@ impl FileDiff<'_> {
             if !same {
                 writeln!(out, "Binary files {a} and {b} differ")?;
             }
-            return Ok(Lines::default());
+            return Ok(Counts::default());
         };
         if old == new {
-            return Ok(Lines::default());
+            return Ok(Counts::default());
         }
         writeln!(out, "--- {a}\n+++ {b}")?;
         hunks(out, old, new)
@@ -156,7 +176,7 @@ fn quoted(side: &str, path: &str) -> String {
     }
 }
 
-fn hunks(out: &mut String, old: &str, new: &str) -> Result<Lines, fmt::Error> {
+fn hunks(out: &mut String, old: &str, new: &str) -> Result<Counts, fmt::Error> {
     let input = InternedInput::new(old, new);
     let mut diff = imara_diff::Diff::compute(Algorithm::Histogram, &input);
     diff.postprocess_lines(&input);
@@ -195,7 +215,7 @@ fn hunks(out: &mut String, old: &str, new: &str) -> Result<Lines, fmt::Error> {
             line(out, ' ', *token)?;
         }
     }
-    Ok(Lines { added: diff.count_additions(), removed: diff.count_removals() })
+    Ok(Counts { added: diff.count_additions(), removed: diff.count_removals() })
 }
 
 /// Lines are counted from 1; an empty range names the line before it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use empiric_core::{
-    Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State,
+    Complexity, Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State,
 };
 use empiric_decide::Basis;
 use serde::Serialize;
@@ -36,10 +36,75 @@ pub struct Status {
     pub deterministic: bool,
     /// The best confirmed trial, if any beats the baseline.
     pub champion: Option<Champion>,
+    /// How the search goes.
+    pub search: Search,
     /// What was spent.
     pub cost: Cost,
     /// Sandbox level of the last session.
     pub sandbox: String,
+}
+
+/// How the search goes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Search {
+    /// The policy's name.
+    pub policy: String,
+    /// Trials in a row without a keep.
+    pub drought: u32,
+    /// How plain the next edit of the champion is to be: `simple`, `normal` or `complex`, by how often it was tried.
+    pub complexity: &'static str,
+    /// Verdicts that came in between a trial's ask and its start.
+    pub staleness: Staleness,
+    /// How different the edits are.
+    pub diversity: Diversity,
+    /// Trials whose edit brings back nothing but lines that were measured and dropped.
+    pub revisits: usize,
+}
+
+/// Verdicts that came in between a trial's ask and its start.
+#[derive(Debug, Clone, Serialize)]
+pub struct Staleness {
+    /// Mean over trials.
+    pub mean: f64,
+    /// Largest.
+    pub most: u32,
+}
+
+/// How different the edits are: Shannon entropies, and the families they are of.
+#[derive(Debug, Clone, Serialize)]
+pub struct Diversity {
+    /// Bits over surfaces.
+    pub surface_bits: f64,
+    /// Surfaces edited.
+    pub surfaces: usize,
+    /// Bits over kinds of edits: changed lines with their numbers struck out.
+    pub content_bits: f64,
+    /// Kinds of edits.
+    pub contents: usize,
+}
+
+impl Search {
+    fn of(study: &Study) -> Self {
+        let course = study.course();
+        let staleness = course.staleness();
+        Self {
+            policy: study.settings().policy.clone(),
+            drought: course.drought(),
+            complexity: match Complexity::of(course.children(study.champion())) {
+                Complexity::Simple => "simple",
+                Complexity::Normal => "normal",
+                Complexity::Complex => "complex",
+            },
+            staleness: Staleness { mean: staleness.mean(), most: staleness.most },
+            diversity: Diversity {
+                surface_bits: course.surfaces().entropy(),
+                surfaces: course.surfaces().families(),
+                content_bits: course.contents().entropy(),
+                contents: course.contents().families(),
+            },
+            revisits: course.revisited(),
+        }
+    }
 }
 
 /// Trials by outcome.
@@ -142,6 +207,7 @@ impl Status {
                     Basis::Confirm => "confirm",
                 },
             }),
+            search: Search::of(study),
             cost: study.cost(),
             sandbox: study.sandbox().to_owned(),
         }

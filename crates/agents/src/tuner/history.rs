@@ -194,6 +194,11 @@ impl History {
         Some(seen.gain?.0 - self.of(seen.parent)?.gain?.0)
     }
 
+    /// Points of the trials under way.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Point> {
+        self.running.iter().map(|(point, _)| point)
+    }
+
     /// Range of positions measured along each axis; the baseline lies at 0.
     pub(crate) fn ranges(&self, axes: &BTreeMap<String, Axis>) -> BTreeMap<String, (f64, f64)> {
         let mut ranges = BTreeMap::new();

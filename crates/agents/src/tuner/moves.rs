@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use empiric_core::TrialNo;
+use empiric_core::{Complexity, TrialNo};
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -11,6 +11,7 @@ use super::{
     history::{History, Point},
     knob::{Assignment, Knob, Value},
     model::{Effect, Frame, Model, Weights},
+    surrogate::Surrogate,
 };
 
 /// Steps tried along a numeric axis.
@@ -25,6 +26,8 @@ const JOINT: usize = 8;
 pub(crate) enum Family {
     /// Knobs moved least so far, several at once while many are left.
     Explore,
+    /// The most promising point by what is known of whole points.
+    Point,
     /// Every knob that is believed to help, to where it is believed best.
     Joint,
     /// As joint, by a draw from what is believed instead of its mean.
@@ -37,13 +40,14 @@ pub(crate) enum Family {
 
 impl Family {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Explore, Self::Joint, Self::Sample, Self::Line, Self::Ablate];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Explore, Self::Point, Self::Joint, Self::Sample, Self::Line, Self::Ablate];
 
     /// Its name in a trial's detail.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Explore => "explore",
+            Self::Point => "point",
             Self::Joint => "joint",
             Self::Sample => "sample",
             Self::Line => "line",
@@ -55,6 +59,7 @@ impl Family {
     fn prior(self) -> (f64, f64) {
         match self {
             Self::Explore => (0.3, 5.0),
+            Self::Point => (6.0, 4.0),
             Self::Joint => (5.0, 4.0),
             Self::Sample => (1.5, 4.0),
             Self::Line => (0.4, 4.0),
@@ -89,6 +94,8 @@ pub(crate) struct Table<'a> {
     pub(crate) ranges: BTreeMap<String, (f64, f64)>,
     /// The trial that moves start from.
     pub(crate) parent: TrialNo,
+    /// How much a move may do at once.
+    pub(crate) complexity: Complexity,
     /// Trials the study may spend.
     pub(crate) budget: u32,
     /// Share of them that is spent.
@@ -149,6 +156,7 @@ impl Table<'_> {
     pub(crate) fn make(&self, family: Family, rng: &mut ChaCha8Rng) -> Option<Move> {
         let made = match family {
             Family::Explore => self.explore(1, rng),
+            Family::Point => self.point(rng)?,
             Family::Joint => self.joint(rng),
             Family::Sample => self.sample(rng),
             Family::Line => self.line(rng)?,
@@ -197,6 +205,22 @@ impl Table<'_> {
         made
     }
 
+    fn point(&self, rng: &mut ChaCha8Rng) -> Option<Move> {
+        let fitted = Surrogate::fit(self.history, self.frame, &self.knobs, &self.ranges, BEYOND)?;
+        let mean = self.model.mean();
+        let start = self.model.safe_margins();
+        let holds = |set: &Assignment| {
+            let changed = self.knobs.iter().filter_map(|knob| Some((*knob, set.get(&knob.id)?)));
+            let effects: Vec<Effect> =
+                changed.map(|(knob, value)| self.effect(&mean, knob, value)).collect();
+            start.iter().enumerate().all(|(gate, start)| {
+                let moved: f64 = effects.iter().map(|effect| effect.margins[gate]).sum();
+                start + moved >= start.min(0.0)
+            })
+        };
+        Some(Move { set: fitted.propose(rng, holds), cut: None })
+    }
+
     fn joint(&self, rng: &mut ChaCha8Rng) -> Move {
         // How much doubt a change may carry and how far it goes vary, so that joint moves differ while nothing is
         // learned in between.
@@ -220,7 +244,13 @@ impl Table<'_> {
     fn sample(&self, rng: &mut ChaCha8Rng) -> Move {
         let heat = rng.random_range(0.4..1.0);
         let weights = self.model.draw(rng, heat);
-        let most = rng.random_range(2..=JOINT);
+        let most = rng.random_range(
+            2..=match self.complexity {
+                Complexity::Simple => 3,
+                Complexity::Normal => 5,
+                Complexity::Complex => JOINT,
+            },
+        );
         let stretch = rng.random_range(0.8..1.25);
         Move { set: self.best(&weights, &self.knobs, most, 0.0, stretch), cut: None }
     }

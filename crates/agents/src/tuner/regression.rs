@@ -117,7 +117,7 @@ fn solve(rows: &[Row], priors: &[Prior], variances: &[f64], misfit: f64) -> Post
 }
 
 /// Lower factor of a symmetric positive definite matrix, of which the lower half is read; pivots are kept positive.
-fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
+pub(crate) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     for i in 0..size {
         for j in 0..=i {
             let (before, row) = matrix.split_at(i * size);

@@ -88,7 +88,12 @@ fn edit(no: u32) -> Edit {
         },
         tree: TreeId(of("tree")[..20].try_into().expect("20 bytes")),
         commit: CommitId(of("commit")[..20].try_into().expect("20 bytes")),
-        files: vec![FileChange { path: "model.py".to_owned(), added: 1, removed: 1 }],
+        files: vec![FileChange {
+            path: "model.py".to_owned(),
+            added: 1,
+            removed: 1,
+            ..FileChange::default()
+        }],
         detail: serde_json::json!({"knob": "model.py:DEPTH", "value": no}),
     }
 }

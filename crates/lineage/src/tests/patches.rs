@@ -9,7 +9,7 @@ use super::{edits, empty, git, given, read_back, scratch, texts, tree_of};
 use crate::{Error, Import, Mode, PathFault};
 
 fn change(path: &str, added: u32, removed: u32) -> FileChange {
-    FileChange { path: path.to_owned(), added, removed }
+    FileChange { path: path.to_owned(), added, removed, ..FileChange::default() }
 }
 
 #[test]

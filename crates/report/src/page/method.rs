@@ -75,6 +75,7 @@ fn method(view: &View<'_>, out: &mut String) {
         "The evaluator scores one split, so what is held back from search is seeds, not data."
     };
     put!(out, "<p>{of}</p>\n");
+    search(view, out);
     if !view.study.task().gates.is_empty() {
         let gates: Vec<String> = view
             .study
@@ -93,6 +94,25 @@ fn method(view: &View<'_>, out: &mut String) {
         );
     }
     out.push_str("</section>\n");
+}
+
+/// How the search went: how different its ideas were, and how old the knowledge they were had with.
+fn search(view: &View<'_>, out: &mut String) {
+    let course = view.study.course();
+    let (surfaces, contents, stale) = (course.surfaces(), course.contents(), course.staleness());
+    put!(
+        out,
+        "<p>Search by policy <b>{}</b>. Edits were of {} ({} bits) and {} ({} bits); {} brought back what had been \
+         measured and dropped. On average {} verdicts came in between a trial's ask and its start, {} at most.</p>\n",
+        line(&view.study.settings().policy, 40),
+        counted(surfaces.families(), "surface"),
+        Decimals::of(surfaces.entropy(), 2).show(surfaces.entropy()),
+        counted(contents.families(), "kind"),
+        Decimals::of(contents.entropy(), 2).show(contents.entropy()),
+        course.revisited(),
+        Decimals::of(stale.mean(), 2).show(stale.mean()),
+        stale.most,
+    );
 }
 
 fn judged(view: &View<'_>) -> u32 {

@@ -1,0 +1,115 @@
+//! Optuna as a rival: its samplers propose from a Python process, the values are made here.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, bail};
+use empiric_core::{TrialNo, seed};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    functions::{Function, Setting, Settings, Start},
+    world::normal,
+};
+
+const DRIVER: &str = include_str!("optuna.py");
+
+/// The samplers compared with.
+pub(crate) const METHODS: [&str; 3] = ["tpe", "cma-es", "random"];
+
+/// A Python process that asks.
+pub(crate) struct Optuna {
+    child: Child,
+    out: ChildStdin,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Optuna {
+    /// Starts one with this interpreter, which has Optuna.
+    pub(crate) fn start(python: &Path) -> anyhow::Result<Self> {
+        let mut child = Command::new(python)
+            .args(["-c", DRIVER])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", python.display()))?;
+        let out = child.stdin.take().context("Python has no standard input")?;
+        let lines = BufReader::new(child.stdout.take().context("Python has no output")?).lines();
+        Ok(Self { child, out, lines })
+    }
+
+    /// One search: the share of the possible gain that what it ranks best truly has.
+    pub(crate) fn search(
+        &mut self,
+        function: &Function,
+        method: &str,
+        seed: u64,
+        trials: u32,
+    ) -> anyhow::Result<f64> {
+        let space: Vec<Value> = function.literals.iter().map(|l| bounds(l.name, l.start)).collect();
+        self.say(&json!({ "method": method, "seed": seed, "trials": trials, "space": space }))?;
+        let label = format!("noise {method} {}", function.name);
+        for n in 0.. {
+            let heard = self.hear()?;
+            if let Some(best) = heard.get("best") {
+                return Ok(function.share(&settings(best)?));
+            }
+            let asked = settings(heard.get("ask").context("Optuna asks for nothing")?)?;
+            let noise = normal(&mut seed::stream(seed, &label, TrialNo(n)));
+            let value = function.truth(&asked) + function.noise_sd() * noise;
+            self.say(&json!({ "value": value }))?;
+        }
+        bail!("Optuna does not end")
+    }
+
+    fn say(&mut self, message: &Value) -> anyhow::Result<()> {
+        writeln!(self.out, "{message}")?;
+        Ok(self.out.flush()?)
+    }
+
+    fn hear(&mut self) -> anyhow::Result<Value> {
+        let line = self.lines.next().context("Optuna's process ended")??;
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Optuna {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn bounds(name: &str, start: Start) -> Value {
+    match start {
+        Start::Real(start, low, high, log) => {
+            json!({ "name": name, "kind": "real", "low": low, "high": high, "log": log, "start": start })
+        }
+        Start::Whole(start, low, high, log) => {
+            json!({ "name": name, "kind": "whole", "low": low, "high": high, "log": log, "start": start })
+        }
+        Start::Switch(start) => {
+            json!({ "name": name, "kind": "choice", "choices": [false, true], "start": start })
+        }
+        Start::Word(start, words) => {
+            json!({ "name": name, "kind": "choice", "choices": words, "start": start })
+        }
+    }
+}
+
+fn settings(values: &Value) -> anyhow::Result<Settings> {
+    let values: &Map<String, Value> = values.as_object().context("settings are no object")?;
+    let settings = values.iter().filter_map(|(name, value)| {
+        let setting = match value {
+            Value::Number(number) => Setting::Number(number.as_f64()?),
+            Value::Bool(on) => Setting::Switch(*on),
+            Value::String(word) => Setting::Word(word.clone()),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((name.clone(), setting))
+    });
+    Ok(settings.collect())
+}
