@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import random
 import subprocess
 import sys
 import sysconfig
@@ -81,12 +82,17 @@ def near_duplicate(lines, others):
 
 
 def cut(texts):
-    """STREAMS records of RECORD bytes, spread over the files and over each file's length."""
+    """STREAMS records of RECORD bytes, spread over the files and over each file's length, from places of chance.
+
+    The library is public: what decides must be something that nobody can have written down before.
+    """
+    chance = random.SystemRandom()
     records = []
     for text in texts:
         count = min(STREAMS_PER_FILE, len(text) // RECORD)
         gap = len(text) // count
-        records += [text[i * gap : i * gap + RECORD] for i in range(count)]
+        starts = [i * gap + chance.randrange(gap - RECORD + 1) for i in range(count)]
+        records += [text[start : start + RECORD] for start in starts]
     if len(records) < STREAMS:
         sys.exit(
             f"prepare: {len(records)} hidden streams, {STREAMS} are needed; use a Python with its whole library"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use empiric_core::{
-    Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State,
+    Concern, Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State,
 };
 use empiric_decide::Basis;
 use serde::Serialize;
@@ -167,6 +167,10 @@ pub struct TrialRow {
     pub hypothesis: Option<String>,
     /// What was predicted.
     pub prediction: Option<Prediction>,
+    /// What the supervisor read out of the edit before anything ran.
+    pub concerns: Vec<Concern>,
+    /// Why it was measured once more before it could be kept; absent when it was not.
+    pub quarantine: Option<Vec<Concern>>,
     /// How it ended; absent while it is open.
     pub outcome: Option<OutcomeRow>,
     /// Every value of every finished replicate, with its seed; proposers see the `search` split alone.
@@ -211,7 +215,7 @@ pub struct OutcomeRow {
 pub struct MeasurementRow {
     /// Seed of its replicate.
     pub seed: u32,
-    /// What the replicate was for: `search`, `confirm`, `report`.
+    /// What the replicate was for: `search`, `confirm`, `audit`, `report`.
     pub purpose: &'static str,
     /// The value and its provenance.
     #[serde(flatten)]
@@ -238,6 +242,8 @@ impl From<&Trial> for TrialRow {
             operator: edit.map_or(trial.ask.operator, |edit| edit.operator),
             hypothesis: edit.map(|edit| edit.hypothesis.text.clone()),
             prediction: edit.and_then(|edit| edit.hypothesis.prediction.clone()),
+            concerns: edit.map(|edit| edit.inspection.concerns.clone()).unwrap_or_default(),
+            quarantine: trial.quarantine.as_ref().map(|held| held.concerns.clone()),
             outcome: trial.outcome.as_ref().map(OutcomeRow::from),
             measurements: measurements.collect(),
             commit: edit.map(|edit| edit.commit.to_string()),
@@ -277,6 +283,7 @@ fn purpose(purpose: empiric_core::Purpose) -> &'static str {
     match purpose {
         empiric_core::Purpose::Search => "search",
         empiric_core::Purpose::Confirm { .. } => "confirm",
+        empiric_core::Purpose::Audit { .. } => "audit",
         empiric_core::Purpose::Report => "report",
     }
 }

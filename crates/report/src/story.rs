@@ -100,6 +100,7 @@ impl Story {
             tree: TreeId(id),
             commit: CommitId(id),
             files: Vec::new(),
+            inspection: empiric_core::Inspection::default(),
             detail: Default::default(),
         };
         self.push(Event::Proposed { trial, edit });
@@ -132,6 +133,10 @@ impl Story {
     pub(crate) fn settle(&mut self, trial: TrialNo) -> Outcome {
         loop {
             match next_step(&self.study, trial) {
+                Step::Quarantine { concerns } => {
+                    let quarantine = empiric_core::Quarantine { concerns, nonce: 5 };
+                    self.push(Event::Quarantined { trial, quarantine });
+                }
                 Step::Measure { wanted } => wanted.iter().for_each(|wanted| self.measure(*wanted)),
                 Step::Conclude(outcome) => {
                     self.conclude(trial, outcome.clone());
@@ -316,6 +321,7 @@ pub(crate) fn task() -> Task {
             edit: vec!["*.py".to_owned()],
             writable: false,
             max_file_bytes: 1 << 20,
+            max_data_bytes: None,
         },
         surfaces: vec![Surface {
             name: "model".to_owned(),
@@ -335,7 +341,9 @@ pub(crate) fn task() -> Task {
         metric: Metric { name: "bpb".to_owned(), goal: Goal::Minimize, unit: "bits".to_owned() },
         pattern: None,
         gates: Vec::new(),
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }
 

@@ -125,6 +125,7 @@ impl Policy for Greedy {
             | Event::Leased { .. }
             | Event::Measured { .. }
             | Event::Fenced { .. }
+            | Event::Quarantined { .. }
             | Event::ReportOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }

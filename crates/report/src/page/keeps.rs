@@ -129,6 +129,10 @@ fn card(view: &View<'_>, kept: &Kept<'_>, out: &mut String) {
     );
     let mut row = |name: &str, value: &str| put!(out, "<dt>{name}</dt><dd>{value}</dd>\n");
     row("evidence", &line(reason, 400));
+    if let Some(held) = &trial.quarantine {
+        let words: Vec<String> = held.concerns.iter().map(ToString::to_string).collect();
+        row("quarantine", &line(&words.join("; "), 600));
+    }
     if let Some(prediction) = edit.and_then(|edit| edit.hypothesis.prediction.as_ref()) {
         let came = calibration::came(view, trial, &prediction.metric).map_or_else(
             || "was not measured beside its parent".to_owned(),

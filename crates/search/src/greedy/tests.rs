@@ -29,6 +29,7 @@ fn opening(seed: u64) -> Record {
             edit: Vec::new(),
             writable: false,
             max_file_bytes: 0,
+            max_data_bytes: None,
         },
         surfaces: Vec::new(),
         environment: Environment::default(),
@@ -41,7 +42,9 @@ fn opening(seed: u64) -> Record {
         metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
         gates: vec![Gate { metric: "size".to_owned(), bound: Bound::Max(1000.0) }],
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     };
     let settings = Settings {
         seed,
@@ -105,6 +108,7 @@ impl Ledger {
             tree: TreeId(hash),
             commit: CommitId(hash),
             files: Vec::new(),
+            inspection: empiric_core::Inspection::default(),
             detail: serde_json::Value::Null,
         };
         self.add(Event::Proposed { trial, edit });
@@ -272,7 +276,13 @@ fn debugging_stops_at_its_depth() {
 fn what_broke_a_rule_of_validity_is_left_alone() {
     let prepare = |ledger: &mut Ledger| {
         let trial = ledger.edited(improve(TrialNo::BASELINE));
-        ledger.failed(trial, Failure::new(Phase::Score, Cause::RedLine { line: 2 }));
+        ledger.failed(
+            trial,
+            Failure::new(
+                Phase::Score,
+                Cause::RedLine { line: empiric_core::RedLine::ProtectedData },
+            ),
+        );
     };
     assert!(share("greedy", prepare, Operator::Debug) == 0.0);
 }
