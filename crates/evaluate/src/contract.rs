@@ -302,6 +302,29 @@ mod tests {
     }
 
     #[test]
+    fn an_evaluator_testifies_by_split_and_within_bounds() {
+        let told = parse_result(
+            br#"{"metrics": {}, "samples": {"search": 9, "select": 8}, "agreement": {"report": 0.5},
+                "outputs": "6d6d", "parameters": "k=5"}"#,
+        );
+        let expected = Testimony {
+            samples: BTreeMap::from([(Split::Search, 9), (Split::Select, 8)]),
+            agreement: BTreeMap::from([(Split::Report, 0.5)]),
+            outputs: Some("6d6d".to_owned()),
+            parameters: Some("k=5".to_owned()),
+        };
+        assert_eq!(told.unwrap().testimony, expected);
+        for text in [
+            r#"{"metrics": {}, "samples": {"search": -1}}"#,
+            r#"{"metrics": {}, "samples": {"test": 1}}"#,
+            r#"{"metrics": {}, "agreement": {"search": 1.5}}"#,
+            r#"{"metrics": {}, "outputs": "two words"}"#,
+        ] {
+            malformed(text);
+        }
+    }
+
+    #[test]
     fn what_is_not_finite_is_a_failure_and_names_the_metric() {
         for text in [
             r#"{"metrics": {"loss": NaN}}"#,

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_core::{
-    Ask, Bound, Budget, Cause, CommitId, Cost, Digest, Edit, Event, Failure, Gate, Goal,
+    Ask, Bound, Budget, Cause, CommitId, Concern, Cost, Digest, Edit, Event, Failure, Gate, Goal,
     Hypothesis, Measurement, Metric, Operator, Outcome, Phase, Prediction, Provenance, Purpose,
-    Record, ReplicateId, Split, Study, StudyId, Task, TreeId, TrialNo, Verdict,
+    Quarantine, Record, RedLine, ReplicateId, Severity, Split, Study, StudyId, Task, TreeId,
+    TrialNo, Verdict,
     study::{Fixed, Rules, Settings, State},
     task::{Command, Environment, Limits, Network, Recipe, Stage, Surface},
     trial::{Direction, Measured},
@@ -114,6 +115,14 @@ impl Story {
         trial
     }
 
+    /// Puts a trial under quarantine.
+    pub(crate) fn doubt(&mut self, trial: TrialNo, why: &str) {
+        let concern =
+            Concern { line: RedLine::Jump, severity: Severity::Quarantine, why: why.to_owned() };
+        let quarantine = Quarantine { concerns: vec![concern], nonce: 5 };
+        self.push(Event::Quarantined { trial, quarantine });
+    }
+
     /// A trial that fails before it is measured.
     pub(crate) fn stillborn(&mut self, parent: TrialNo, failure: Failure) {
         let trial = self.ask(&[parent], Operator::Tune);
@@ -133,10 +142,7 @@ impl Story {
     pub(crate) fn settle(&mut self, trial: TrialNo) -> Outcome {
         loop {
             match next_step(&self.study, trial) {
-                Step::Quarantine { concerns } => {
-                    let quarantine = empiric_core::Quarantine { concerns, nonce: 5 };
-                    self.push(Event::Quarantined { trial, quarantine });
-                }
+                Step::Quarantine { concerns } => panic!("{trial} is doubted: {concerns:?}"),
                 Step::Measure { wanted } => wanted.iter().for_each(|wanted| self.measure(*wanted)),
                 Step::Conclude(outcome) => {
                     self.conclude(trial, outcome.clone());

@@ -249,3 +249,16 @@ impl Policy {
         env
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_system_is_shown_what_is_asked_for() {
+        let mut policy = Policy::new(["true"], "/");
+        assert!(policy.system_paths().contains(&Path::new("/usr")));
+        policy.system = System::Nothing;
+        assert!(policy.system_paths().iter().all(|path| *path == Path::new(LINKER_CACHE)));
+    }
+}

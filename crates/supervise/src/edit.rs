@@ -23,7 +23,9 @@ const MUCH_DATA: u64 = 2048;
 /// Against the baseline rather than the parent, so that nothing is carried in piece by piece.
 #[must_use]
 pub fn inspect(task: &Task, baseline: &Files, trial: &Files) -> Inspection {
-    let (before, after) = (Source::of(baseline), Source::of(trial));
+    let commands = task.stages.iter().map(|stage| &stage.command).chain(&task.predictor);
+    let words: Vec<&str> = commands.flat_map(|command| &command.run).map(String::as_str).collect();
+    let (before, after) = (Source::of(baseline, &words), Source::of(trial, &words));
     let mut concerns = Vec::new();
     concerns.extend(evaluator(&before, &after));
     concerns.extend(protected(task, &before, &after));

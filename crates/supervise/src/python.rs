@@ -81,10 +81,19 @@ pub(crate) struct Facts {
     /// Names that are given constants, and names that are given anything else.
     pub(crate) constants: BTreeSet<String>,
     pub(crate) variables: BTreeSet<String>,
-    /// Whether random numbers are drawn.
-    pub(crate) draws: bool,
+    /// What is run together, by name: a function, a class with its special methods, or (without a name) the module.
+    pub(crate) scopes: BTreeMap<String, Scope>,
     /// Bytes of data in literals and comments.
     pub(crate) data: u64,
+}
+
+/// A piece of code that is run when its name is.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    /// The names in it.
+    pub(crate) names: BTreeSet<String>,
+    /// Whether it draws random numbers.
+    pub(crate) draws: bool,
 }
 
 /// Where a generator's seed comes from.
@@ -101,10 +110,11 @@ pub(crate) fn facts(source: &str) -> Option<Facts> {
     let tree = parse(source)?;
     let mut facts = Facts::default();
     let mut reader = Reader { source, facts: &mut facts };
-    let mut pending = vec![tree.root_node()];
-    while let Some(node) = pending.pop() {
+    let mut pending = vec![(tree.root_node(), String::new())];
+    while let Some((node, scope)) = pending.pop() {
         reader.take(node);
-        pending.extend(node.children(&mut node.walk()));
+        let scope = reader.scope(node, scope);
+        pending.extend(node.children(&mut node.walk()).map(|child| (child, scope.clone())));
     }
     Some(facts)
 }
@@ -144,6 +154,40 @@ impl<'a> Reader<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Books what `node` does in `scope`; gives the scope of what is in it.
+    fn scope(&mut self, node: Node<'_>, scope: String) -> String {
+        let name = node.child_by_field_name("name").map_or("", |name| self.text(name));
+        match node.kind() {
+            // A class's special methods are run without being named.
+            "function_definition" if name.starts_with("__") => {
+                return enclosing(node, self.source).unwrap_or(scope);
+            }
+            "function_definition" => return name.to_owned(),
+            _ => {}
+        }
+        let mut draws = false;
+        let mut named = None;
+        match node.kind() {
+            // To define a class is not to use it.
+            "identifier"
+                if node.parent().is_some_and(|parent| parent.kind() == "class_definition") => {}
+            "identifier" => named = Some(self.text(node).to_owned()),
+            "string" if node.byte_range().len() < LONG_STRING => named = Some(self.content(node)),
+            "call" => {
+                let function = node.child_by_field_name("function");
+                let function = function.map_or("", |function| self.text(function));
+                draws = DRAWS.contains(&function.rsplit('.').next().unwrap_or_default().trim());
+            }
+            _ => {}
+        }
+        if draws || named.is_some() {
+            let held = self.facts.scopes.entry(scope.clone()).or_default();
+            held.draws |= draws;
+            held.names.extend(named);
+        }
+        scope
     }
 
     fn string(&mut self, node: Node<'_>) {
@@ -211,7 +255,6 @@ impl<'a> Reader<'a> {
             return;
         };
         let name = self.text(function).rsplit('.').next().unwrap_or_default().trim();
-        self.facts.draws |= DRAWS.contains(&name);
         if PATHS.contains(&name) {
             for argument in arguments.named_children(&mut arguments.walk()) {
                 self.component(argument);
@@ -340,6 +383,15 @@ impl<'a> Reader<'a> {
         }
         Some(names)
     }
+}
+
+/// The name of the class around a method.
+fn enclosing(method: Node<'_>, source: &str) -> Option<String> {
+    let mut around = method.parent();
+    while let Some(node) = around.filter(|node| node.kind() != "class_definition") {
+        around = node.parent();
+    }
+    Some(source.get(around?.child_by_field_name("name")?.byte_range())?.to_owned())
 }
 
 /// Text without the white space that does not matter.

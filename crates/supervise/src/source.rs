@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     edit::Files,
-    python::{self, Facts, Seed},
+    python::{self, Facts, Scope, Seed},
 };
 
 /// A word of more bytes is no word.
@@ -34,7 +34,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn of(files: &Files) -> Self {
+    /// Of a tree whose programs start in the files that `words`, the command lines, name.
+    pub(crate) fn of(files: &Files, words: &[&str]) -> Self {
         let mut source = Self::default();
         let mut read = Vec::new();
         for (path, bytes) in files {
@@ -56,7 +57,7 @@ impl Source {
             !variables.contains(name)
                 && read.iter().any(|(_, facts)| facts.constants.contains(name))
         };
-        source.draws = (!read.is_empty()).then(|| read.iter().any(|(_, facts)| facts.draws));
+        source.draws = (!read.is_empty()).then(|| draws(&read, words));
         for (path, facts) in &read {
             for (call, seed) in &facts.seedings {
                 if let Seed::Written(names) = seed
@@ -81,6 +82,37 @@ impl Source {
     pub(crate) fn reads_seed(&self) -> bool {
         self.strings.contains("EMPIRIC_SEED")
     }
+}
+
+/// Whether code that may be run draws random numbers: names are followed from where programs start, through functions,
+/// classes and modules of that name. Code that lies about unused does nothing.
+fn draws(files: &[(&String, Facts)], words: &[&str]) -> bool {
+    let module = |path: &str| {
+        let path = path.trim_end_matches(".py").trim_end_matches("/__init__");
+        path.rsplit('/').next().unwrap_or_default().to_owned()
+    };
+    let mut named: BTreeMap<String, Vec<&Scope>> = BTreeMap::new();
+    for (path, facts) in files {
+        for (name, scope) in &facts.scopes {
+            let name = if name.is_empty() { module(path) } else { name.clone() };
+            named.entry(name).or_default().push(scope);
+        }
+    }
+    let starts = files.iter().filter(|(path, _)| words.contains(&path.as_str()));
+    let mut pending: Vec<String> = starts.map(|(path, _)| module(path)).collect();
+    if pending.is_empty() {
+        pending = named.keys().cloned().collect();
+    }
+    let mut seen = BTreeSet::new();
+    while let Some(name) = pending.pop() {
+        for scope in named.get(&name).into_iter().flatten() {
+            if scope.draws {
+                return true;
+            }
+            pending.extend(scope.names.iter().filter(|name| seen.insert((*name).clone())).cloned());
+        }
+    }
+    false
 }
 
 /// Bytes of `text` in words that are longer than words are.

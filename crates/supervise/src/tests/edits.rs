@@ -131,6 +131,23 @@ fn a_recipe_without_chance_may_forget_the_seed() {
 }
 
 #[test]
+fn code_that_is_never_run_draws_nothing() {
+    let unused = "import numpy as np\n\ndef noise(rng):\n    return rng.normal(0, 1)\n\ndef scale(x):\n    return 2 * x\n";
+    let mut task = task();
+    task.stages[1].command.run = vec!["python".to_owned(), "train.py".to_owned()];
+    let random = |train: &str| {
+        let tree = files(train, &[("augment.py", unused.as_bytes())]);
+        inspect(&task, &files(TRAIN, &[]), &tree).random
+    };
+    assert_eq!(random("from augment import scale\n\nprint(scale(2))\n"), Some(false));
+    assert_eq!(random("from augment import noise\n\nprint(noise(None))\n"), Some(true));
+    assert_eq!(random("import augment\n\nprint(getattr(augment, 'noise')(None))\n"), Some(true));
+    let class = "class Net:\n    def __init__(self, rng):\n        self.w = rng.normal()\n\n";
+    assert_eq!(random(&format!("{class}print(1)\n")), Some(false));
+    assert_eq!(random(&format!("{class}print(Net(None))\n")), Some(true));
+}
+
+#[test]
 fn data_in_the_code_count_wherever_they_are() {
     let blob = "Zm9v".repeat(800);
     let numbers = "7, ".repeat(1200);

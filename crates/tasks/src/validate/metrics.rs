@@ -2,7 +2,7 @@
 
 use empiric_core::{
     Bound, Gate, Goal, Metric,
-    task::{ARTIFACT_BYTES, UNIT_RESOURCES},
+    task::{ARTIFACT_BYTES, PREDICTOR, UNIT_RESOURCES},
 };
 use regex::Regex;
 
@@ -105,7 +105,7 @@ impl Check<'_> {
         if measured && !known {
             let names = || units.iter().copied();
             let help = match units {
-                [] => "declare it by `[[stage]]`".to_owned(),
+                [] | [PREDICTOR] => "declare it by `[[stage]]`".to_owned(),
                 [only] => format!("the one stage is `{only}`"),
                 _ => format!("the stages are {}", one_of(names()).replace(" or ", " and ")),
             };
