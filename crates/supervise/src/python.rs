@@ -90,7 +90,7 @@ pub(crate) struct Facts {
 /// A piece of code that is run when its name is.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    /// The names in it.
+    /// The names in it; those of modules end in `.py`.
     pub(crate) names: BTreeSet<String>,
     /// Whether it draws random numbers.
     pub(crate) draws: bool,
@@ -168,13 +168,17 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         let mut draws = false;
-        let mut named = None;
+        let mut named = Vec::new();
         match node.kind() {
             // To define a class is not to use it.
             "identifier"
                 if node.parent().is_some_and(|parent| parent.kind() == "class_definition") => {}
-            "identifier" => named = Some(self.text(node).to_owned()),
-            "string" if node.byte_range().len() < LONG_STRING => named = Some(self.content(node)),
+            "identifier" if imports(node) => named.push(format!("{}.py", self.text(node))),
+            "identifier" => named.push(self.text(node).to_owned()),
+            "string" if node.byte_range().len() < LONG_STRING => {
+                let content = self.content(node);
+                named.extend([format!("{content}.py"), content]);
+            }
             "call" => {
                 let function = node.child_by_field_name("function");
                 let function = function.map_or("", |function| self.text(function));
@@ -182,7 +186,7 @@ impl<'a> Reader<'a> {
             }
             _ => {}
         }
-        if draws || named.is_some() {
+        if draws || !named.is_empty() {
             let held = self.facts.scopes.entry(scope.clone()).or_default();
             held.draws |= draws;
             held.names.extend(named);
@@ -383,6 +387,21 @@ impl<'a> Reader<'a> {
         }
         Some(names)
     }
+}
+
+/// Whether a name is that of a module: a function may have the same.
+fn imports(name: Node<'_>) -> bool {
+    let Some(dotted) = name.parent().filter(|parent| parent.kind() == "dotted_name") else {
+        return false;
+    };
+    dotted.parent().is_some_and(|around| match around.kind() {
+        "import_statement" | "relative_import" => true,
+        "aliased_import" => {
+            around.parent().is_some_and(|parent| parent.kind() == "import_statement")
+        }
+        "import_from_statement" => around.child_by_field_name("module_name") == Some(dotted),
+        _ => false,
+    })
 }
 
 /// The name of the class around a method.

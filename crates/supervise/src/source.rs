@@ -89,7 +89,7 @@ impl Source {
 fn draws(files: &[(&String, Facts)], words: &[&str]) -> bool {
     let module = |path: &str| {
         let path = path.trim_end_matches(".py").trim_end_matches("/__init__");
-        path.rsplit('/').next().unwrap_or_default().to_owned()
+        format!("{}.py", path.rsplit('/').next().unwrap_or_default())
     };
     let mut named: BTreeMap<String, Vec<&Scope>> = BTreeMap::new();
     for (path, facts) in files {

@@ -142,6 +142,11 @@ fn code_that_is_never_run_draws_nothing() {
     assert_eq!(random("from augment import scale\n\nprint(scale(2))\n"), Some(false));
     assert_eq!(random("from augment import noise\n\nprint(noise(None))\n"), Some(true));
     assert_eq!(random("import augment\n\nprint(getattr(augment, 'noise')(None))\n"), Some(true));
+    let twin = unused.replace("noise", "augment");
+    let tree =
+        files("from augment import scale\n\nprint(scale(2))\n", &[("augment.py", twin.as_bytes())]);
+    let found = inspect(&task, &files(TRAIN, &[]), &tree).random;
+    assert_eq!(found, Some(false), "a module is not the function of its name");
     let class = "class Net:\n    def __init__(self, rng):\n        self.w = rng.normal()\n\n";
     assert_eq!(random(&format!("{class}print(1)\n")), Some(false));
     assert_eq!(random(&format!("{class}print(Net(None))\n")), Some(true));
