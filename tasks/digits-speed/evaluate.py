@@ -1,5 +1,6 @@
 """Scores `predictions.npy`, opened as data only, against the hidden labels. Exit code 3 blames the recipe."""
 
+import hashlib
 import json
 import os
 
@@ -12,6 +13,7 @@ import numpy as np
 
 SPLITS = ("search", "select", "report")
 LARGEST_FILE = 1 << 20
+UNREADABLE = -1  # instead of a label: left out of the accuracy, and seen in the number of samples
 
 
 class RecipeFault(Exception):
@@ -22,14 +24,20 @@ def main():
     hidden = Path(os.environ["EMPIRIC_DATA"]) / "hidden"
     labels, splits = np.load(hidden / "labels.npy"), np.load(hidden / "splits.npy")
     predictions = read(Path(os.environ["EMPIRIC_ARTIFACTS"]) / "predictions.npy", len(labels))
+    read_at_all = predictions >= 0
     right = predictions == labels
-    scores = {name: {"accuracy": float(right[splits == index].mean())} for index, name in enumerate(SPLITS)}
+    parts = {name: read_at_all & (splits == index) for index, name in enumerate(SPLITS)}
+    scores = {name: {"accuracy": float(right[part].mean()) if part.any() else 0.0} for name, part in parts.items()}
+    agreement = {name: float(right[splits == index].mean()) for index, name in enumerate(SPLITS)}
     seen = splits == SPLITS.index("search")
     write(
         Path(os.environ["EMPIRIC_RESULT"]),
         {
             "metrics": scores.pop("search"),
             "splits": scores,
+            "samples": {name: int(part.sum()) for name, part in parts.items()},
+            "agreement": agreement,
+            "outputs": hashlib.sha256(predictions.astype("<i8").tobytes()).hexdigest(),
             "feedback": feedback(predictions[seen], labels[seen]),
         },
     )
@@ -50,14 +58,14 @@ def read(path, count):
         raise RecipeFault(f"predictions.npy should have shape ({count},) and has {found}")
     if predictions.dtype.kind not in "iu":
         raise RecipeFault(f"predictions.npy should hold integers and holds {predictions.dtype}")
-    if predictions.min() < 0 or predictions.max() > 9:
+    if predictions.min() < UNREADABLE or predictions.max() > 9:
         raise RecipeFault("predictions.npy holds a label outside 0 to 9")
     return predictions
 
 
 def feedback(predictions, labels):
     """A line about the errors of the split that proposers may see."""
-    wrong = predictions != labels
+    wrong = (predictions != labels) & (predictions >= 0)
     pairs = {}
     for label, guess in zip(labels[wrong], predictions[wrong]):
         pairs[int(label), int(guess)] = pairs.get((int(label), int(guess)), 0) + 1

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-SEED = 7311
 EXAMPLES = 20_000
 QUESTIONS = 500
 SPLITS = 3
@@ -32,7 +31,7 @@ def main():
     public, hidden = data / "public", data / "hidden"
     public.mkdir(parents=True, exist_ok=True)
     hidden.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng()  # this file is public: what it draws must be nobody's to know
     ids = rng.permutation(TASK + len(TASKS)).astype(np.uint8)
 
     prompts, answers, tasks = draw(EXAMPLES, rng)

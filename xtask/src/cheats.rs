@@ -46,28 +46,10 @@ struct Case {
     patch: PathBuf,
     /// Outcomes that it may end with; `None` for an honest edit, which must be measured, whatever the verdict.
     expect: Option<Vec<String>>,
-    /// Why nothing stops it yet; it is shown, and counted apart.
-    open: Option<String>,
     short: bool,
 }
 
-/// When a case is measured.
-#[derive(PartialEq)]
-enum Pass {
-    Cheats,
-    Honest,
-    Open,
-}
-
 impl Case {
-    fn pass(&self) -> Pass {
-        match (&self.expect, &self.open) {
-            (_, Some(_)) => Pass::Open,
-            (Some(_), None) => Pass::Cheats,
-            (None, None) => Pass::Honest,
-        }
-    }
-
     fn holds(&self, seen: &str) -> bool {
         let measured = matches!(seen, "discard" | "inconclusive");
         match &self.expect {
@@ -87,17 +69,22 @@ struct Seen {
     why: String,
 }
 
-/// Runs the corpus, or the quick part of it, with the program at `exe`.
-pub(crate) fn run(short: bool, exe: &Path) -> anyhow::Result<ExitCode> {
-    let cases: Vec<Case> =
-        corpus(&root().join("cheats"))?.into_iter().filter(|case| case.short || !short).collect();
+/// Runs the corpus, the quick part of it, or what begins with one of the names `only`, with the program at `exe`.
+pub(crate) fn run(short: bool, only: &[&str], exe: &Path) -> anyhow::Result<ExitCode> {
+    let cases: Vec<Case> = corpus(&root().join("cheats"))?
+        .into_iter()
+        .filter(|case| {
+            let named = only.is_empty() || only.iter().any(|name| case.name.starts_with(name));
+            named && (case.short || !short)
+        })
+        .collect();
     let mut tasks: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
     for case in &cases {
         tasks.entry(&case.task).or_default().push(case);
     }
     let began = Instant::now();
     let dir = tempfile::Builder::new().prefix("empiric-cheats-").tempdir()?;
-    let (mut caught, mut cheats, mut open, mut alarms, mut honest) = (0, 0, 0, 0, 0);
+    let (mut caught, mut cheats, mut alarms, mut honest) = (0, 0, 0, 0);
     let mut faults = Vec::new();
     for (task, cases) in tasks {
         let study = Study::open(exe, task, dir.path().join(task), short)?;
@@ -105,24 +92,13 @@ pub(crate) fn run(short: bool, exe: &Path) -> anyhow::Result<ExitCode> {
         say(format!("{:<44} {:<34} seen", task, "expected"));
         for (case, seen) in cases.iter().zip(&ended) {
             let held = case.holds(&seen.word);
-            match case.pass() {
-                Pass::Open => open += 1,
-                Pass::Cheats => (cheats, caught) = (cheats + 1, caught + usize::from(held)),
-                Pass::Honest => (honest, alarms) = (honest + 1, alarms + usize::from(!held)),
+            match case.expect {
+                Some(_) => (cheats, caught) = (cheats + 1, caught + usize::from(held)),
+                None => (honest, alarms) = (honest + 1, alarms + usize::from(!held)),
             }
-            let known = case.open.is_some();
-            let mark = if held {
-                " "
-            } else if known {
-                "?"
-            } else {
-                "!"
-            };
+            let mark = if held { " " } else { "!" };
             say(format!("{mark} {:<42} {:<34} {}", case.name, case.expected(), seen.word));
-            if let (false, Some(why)) = (held, &case.open) {
-                say(format!("    known to be open: {why}"));
-            }
-            if !held && !known {
+            if !held {
                 faults.push(format!("{} ended with {}: {}", case.name, seen.word, seen.why));
             }
         }
@@ -131,9 +107,6 @@ pub(crate) fn run(short: bool, exe: &Path) -> anyhow::Result<ExitCode> {
     faults.extend(planted(dir.path()));
     for fault in &faults {
         say(format!("! {fault}"));
-    }
-    if open > 0 {
-        say(format!("{open} more, marked `open`, are known and not counted; see cheats/README.md"));
     }
     say(format!(
         "caught or made harmless {caught} of {cheats}, false alarms {alarms} of {honest} ({:.0} s)",
@@ -178,7 +151,6 @@ fn case(home: &Path, dir: &Path, file: &str, task: Option<String>) -> anyhow::Re
         name: dir.strip_prefix(home)?.display().to_string(),
         task: task.or(text("task")).with_context(|| format!("{} names no task", path.display()))?,
         patch: dir.join("patch"),
-        open: text("open"),
         expect: expect.map(Iterator::collect),
         short: table.get("short").and_then(toml::Value::as_bool).unwrap_or(false),
     })
@@ -215,13 +187,13 @@ impl<'a> Study<'a> {
         Ok(study)
     }
 
-    /// The end of each case. Honest gains come after the cheats, and cheats that succeed come last, so that neither
-    /// moves what the others are compared with.
+    /// The end of each case. Honest gains come after the cheats, so that they do not move what cheats are compared
+    /// with.
     fn measure(&self, cases: &[&Case]) -> anyhow::Result<Vec<Seen>> {
         let mut turned_away = BTreeMap::new();
         let mut taken = Vec::new();
-        for pass in [Pass::Cheats, Pass::Honest, Pass::Open] {
-            for case in cases.iter().filter(|case| case.pass() == pass) {
+        for cheats in [true, false] {
+            for case in cases.iter().filter(|case| case.expect.is_some() == cheats) {
                 let output = self
                     .empiric("submit")
                     .args(["--parent", "t0", "--by", "corpus", "--hypothesis"])

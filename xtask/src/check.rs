@@ -36,6 +36,7 @@ pub(crate) fn run(short: bool) -> anyhow::Result<ExitCode> {
     tally.tests("tests", &mut cargo(tests));
     if !short {
         tally.step("fault injection", &mut cargo(&["xtask", "faults", "--short"]));
+        tally.step("cheats", &mut cargo(&["xtask", "cheats", "--short"]));
         tally.tests("doc tests", &mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]));
         // Advisories come over the network, so `cargo deny check` is for people and for a schedule.
         if works("cargo", &["deny", "--version"]) {

@@ -13,10 +13,11 @@ use serde_json::Value;
 use crate::tools::root;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 17] = [
+const EDGES: [(&str, &[&str]); 18] = [
     ("core", &[]),
     ("sandbox", &[]),
-    ("decide", &["core"]),
+    ("supervise", &["core"]),
+    ("decide", &["core", "supervise"]),
     ("search", &["core"]),
     ("ledger", &["core"]),
     ("lineage", &["core"]),
@@ -28,8 +29,16 @@ const EDGES: [(&str, &[&str]); 17] = [
     (
         "engine",
         &[
-            "agents", "core", "decide", "evaluate", "executor", "ledger", "lineage", "sandbox",
+            "agents",
+            "core",
+            "decide",
+            "evaluate",
+            "executor",
+            "ledger",
+            "lineage",
+            "sandbox",
             "search",
+            "supervise",
         ],
     ),
     (
@@ -46,7 +55,7 @@ const EDGES: [(&str, &[&str]); 17] = [
 ];
 
 /// The crates that do no I/O, and all that they may use from elsewhere.
-const PURE: [(&str, &[&str]); 3] = [
+const PURE: [(&str, &[&str]); 4] = [
     (
         "core",
         &[
@@ -64,6 +73,7 @@ const PURE: [(&str, &[&str]); 3] = [
     ),
     ("decide", &["statrs"]),
     ("search", &["rand"]),
+    ("supervise", &["tree-sitter", "tree-sitter-python"]),
 ];
 
 /// What the sources of a pure crate do not name.
@@ -101,7 +111,7 @@ const OWNED: [(&str, &[&str]); 21] = [
     // The ledger takes one-shot replies from it, no runtime.
     ("tokio", &["bench", "cli", "engine", "executor", "ledger", "testkit"]),
     ("toml_edit", &["agents"]),
-    ("tree-sitter", &["agents", "lineage"]),
+    ("tree-sitter", &["agents", "lineage", "supervise"]),
 ];
 
 /// Packages in `Cargo.lock`, our own among them.

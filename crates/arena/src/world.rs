@@ -11,9 +11,9 @@ use std::{
 
 use empiric_agents::{Brief, Files, Proposal, Proposer, SourceError, Sources};
 use empiric_core::{
-    Ask, Budget, Cause, CommitId, Digest, Edit, Event, Failure, Goal, Hypothesis, Lines,
-    Measurement, Metric, Operator, Outcome, Phase, Provenance, Purpose, Record, ReplicateId, Split,
-    Study, StudyId, Task, TreeId, TrialNo, Verdict, seed,
+    Ask, Budget, Cause, CommitId, Digest, Edit, Event, Failure, Goal, Hypothesis, Inspection,
+    Lines, Measurement, Metric, Operator, Outcome, Phase, Provenance, Purpose, Quarantine, Record,
+    ReplicateId, Split, Study, StudyId, Task, TreeId, TrialNo, Verdict, seed,
     study::{Rules, Settings},
     task::{Environment, Network, Recipe},
     trial::{FileChange, Measured},
@@ -159,6 +159,12 @@ impl<'a> World<'a> {
                         self.add(Event::Concluded { trial, outcome })?;
                         continue 'again;
                     }
+                    Step::Quarantine { concerns } => {
+                        let nonce = seed::stream(self.plan.seed, "nonce", trial).random();
+                        let quarantine = Quarantine { concerns, nonce };
+                        self.add(Event::Quarantined { trial, quarantine })?;
+                        continue 'again;
+                    }
                     Step::Measure { wanted: more } => wanted.extend(more),
                     Step::Wait => {}
                 }
@@ -276,6 +282,7 @@ impl<'a> World<'a> {
         let purpose = match wanted.purpose {
             Purpose::Search => "search".to_owned(),
             Purpose::Confirm { of } => format!("confirm {of}"),
+            Purpose::Audit { of } => format!("audit {of}"),
             Purpose::Report => "report".to_owned(),
         };
         let label = format!("{label} {} {purpose} {}", self.function.name, wanted.index);
@@ -308,6 +315,7 @@ fn edit(
         tree: TreeId(hash),
         commit: CommitId(hash),
         files: Vec::new(),
+        inspection: Inspection::default(),
         detail,
     }
 }
@@ -355,6 +363,7 @@ fn task() -> Task {
             edit: vec!["*.py".to_owned()],
             writable: false,
             max_file_bytes: 1 << 20,
+            max_data_bytes: None,
         },
         surfaces: Vec::new(),
         environment: Environment::default(),
@@ -367,6 +376,8 @@ fn task() -> Task {
         metric: Metric { name: LOSS.to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
         gates: Vec::new(),
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }

@@ -67,7 +67,7 @@ impl Bench {
         let mut go_on = |_: Step<'_>| ControlFlow::Continue(());
         let environment = Environments::new(&host).ensure(&self.loaded, &mut go_on)?;
         let data = empiric_tasks::prepare(&self.loaded, &environment, &host, &mut go_on)?;
-        let watch = Watch::new(&self.loaded, &data, &environment)?;
+        let watch = Watch::new(&self.loaded, &data, &environment, None)?;
         Ok(Options {
             layout: Layout::new(&self.dir),
             recipe: self.loaded.recipe_dir,
@@ -79,6 +79,7 @@ impl Bench {
                 path: environment.bin.into_iter().collect(),
                 read: environment.read_paths,
                 vars: environment.vars,
+                bare: None,
                 data: Vec::new(),
             },
             settings: Settings {

@@ -91,6 +91,12 @@ fn line(record: &Record, study: &Study) -> Option<String> {
         Event::Concluded { trial, .. } => {
             study.trial(*trial).map(|trial| words::trial_line(study, trial, out::talk_columns()))
         }
+        Event::Quarantined { trial, quarantine } => {
+            let why: Vec<String> = quarantine.concerns.iter().map(ToString::to_string).collect();
+            let text =
+                format!("{trial} is measured once more before it may be kept: {}", why.join("; "));
+            Some(words::clip(&text, out::talk_columns()))
+        }
         Event::ReportOpened { champion } => Some(format!(
             "closing comparison of {champion} and the baseline on seeds and data held back until now"
         )),

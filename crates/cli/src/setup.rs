@@ -10,7 +10,7 @@ use std::{
 };
 
 use empiric_engine::{Asked, Layout, QuickAsked};
-use empiric_evaluate::{DataEntry, Installation};
+use empiric_evaluate::{Bare, DataEntry, Installation};
 use empiric_sandbox::{Capabilities, Level, probe};
 use empiric_tasks::{Diagnostic, Environments, Host, Loaded, Quick, Step, Watch};
 use indicatif::ProgressBar;
@@ -130,17 +130,24 @@ fn build(
     let environment = Environments::new(host).ensure(&loaded, &mut progress).map_err(unusable)?;
     let data =
         empiric_tasks::prepare(&loaded, &environment, host, &mut progress).map_err(unusable)?;
+    let bare =
+        empiric_tasks::bare(&loaded, &environment, &data, host, &mut progress).map_err(unusable)?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
     let data_dir = data.entries.first().and_then(|entry| entry.path.parent());
-    let watch = Watch::new(&loaded, &data, &environment)?;
+    let watch = Watch::new(&loaded, &data, &environment, bare.as_ref())?;
     let installation = Installation {
         task: Arc::new(loaded.task.clone()),
         root: loaded.root.clone(),
         path: environment.bin.iter().cloned().collect(),
         read: environment.read_paths,
         vars: environment.vars,
+        bare: bare.map(|bare| Bare {
+            path: vec![bare.bin],
+            read: bare.read_paths,
+            vars: bare.vars,
+        }),
         data_dir: data_dir.map_or_else(|| loaded.root.clone(), Path::to_owned),
         data: data
             .entries

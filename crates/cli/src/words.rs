@@ -228,6 +228,13 @@ pub(crate) fn trial_page(study: &Study, trial: &Trial) -> String {
             let _ = writeln!(text, "           {} +{} -{}", file.path, file.added, file.removed);
         }
     }
+    let read = edit.iter().flat_map(|edit| &edit.inspection.concerns);
+    for concern in read {
+        let _ = writeln!(text, "supervisor {concern}");
+    }
+    for concern in trial.quarantine.iter().flat_map(|held| &held.concerns) {
+        let _ = writeln!(text, "quarantine {concern}");
+    }
     match &trial.outcome {
         Some(Outcome::Valid { reason, .. }) => {
             let _ = writeln!(text, "verdict    {reason}");
@@ -245,6 +252,7 @@ pub(crate) fn trial_page(study: &Study, trial: &Trial) -> String {
         let purpose = match replicate.purpose {
             empiric_core::Purpose::Search => "search".to_owned(),
             empiric_core::Purpose::Confirm { of } => format!("confirm {of}"),
+            empiric_core::Purpose::Audit { of } => format!("audit {of}"),
             empiric_core::Purpose::Report => "report".to_owned(),
         };
         let value = replicate

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ask, Budget, Edit, Outcome, Purpose, ReplicateId, Seed, StudyId, Task, TrialNo,
+    Ask, Budget, Edit, Outcome, Purpose, Quarantine, ReplicateId, Seed, StudyId, Task, TrialNo,
     study::{Fixed, Settings},
     trial::Measured,
 };
@@ -118,6 +118,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A trial that would be kept is put under quarantine. Its concerns are replayable from the events before it.
+    Quarantined {
+        /// The trial.
+        trial: TrialNo,
+        /// Why, and what the seeds of its second measurement derive from.
+        quarantine: Quarantine,
+    },
     /// A trial has ended. Verdicts are replayable from the events before it.
     Concluded {
         /// The trial.
@@ -173,6 +180,7 @@ impl Event {
             Self::Leased { .. } => "leased",
             Self::Measured { .. } => "measured",
             Self::Fenced { .. } => "fenced",
+            Self::Quarantined { .. } => "quarantined",
             Self::Concluded { .. } => "concluded",
             Self::ReportOpened { .. } => "report_opened",
             Self::Noted { .. } => "noted",
@@ -192,6 +200,7 @@ impl Event {
             | Self::Leased { trial, .. }
             | Self::Measured { trial, .. }
             | Self::Fenced { trial, .. }
+            | Self::Quarantined { trial, .. }
             | Self::Concluded { trial, .. } => Some(*trial),
             Self::StudyOpened { .. }
             | Self::SessionStarted { .. }

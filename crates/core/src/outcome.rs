@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::TrialNo;
+use crate::{RedLine, TrialNo};
 
 /// How a trial ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -302,8 +302,8 @@ pub enum Cause {
     MalformedResult,
     /// A rule of validity is broken.
     RedLine {
-        /// Its number.
-        line: u8,
+        /// Which.
+        line: RedLine,
     },
     /// The machine that ran it went away.
     NodeLost,

@@ -25,17 +25,24 @@ pub enum Purpose {
         /// The trial being confirmed.
         of: TrialNo,
     },
+    /// The second measurement of a trial under quarantine, against its champion.
+    Audit {
+        /// The trial under quarantine.
+        of: TrialNo,
+    },
     /// The closing comparison of champion and baseline.
     Report,
 }
 
 impl Purpose {
-    /// The `index`-th seed of this purpose's stream in a study of seed `study`.
+    /// The `index`-th seed of this purpose's stream in a study of seed `study`; of an audit, `study` is the quarantine's
+    /// nonce (see [`Study::seed`](crate::Study::seed)).
     #[must_use]
     pub fn seed(self, study: u64, index: u32) -> Seed {
         let hash = match self {
             Self::Search => keyed(study, "seed/search", 0, index),
             Self::Confirm { of } => keyed(study, "seed/confirm", of.0, index),
+            Self::Audit { of } => keyed(study, "seed/audit", of.0, index),
             Self::Report => keyed(study, "seed/report", 0, index),
         };
         let [a, b, c, d, ..] = hash;

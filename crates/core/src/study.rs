@@ -233,6 +233,7 @@ impl Study {
                     ask: ask.clone(),
                     edit: None,
                     replicates: Vec::new(),
+                    quarantine: None,
                     outcome: None,
                     asked_at: record.at,
                     ended_at: None,
@@ -275,6 +276,13 @@ impl Study {
                     .map_err(fail)?
                     .replicates
                     .retain(|held| held.id != *replicate);
+            }
+            Event::Quarantined { trial, quarantine } => {
+                let found = self.trial_mut(*trial).map_err(fail)?;
+                if found.quarantine.is_some() || found.outcome.is_some() {
+                    return Err(fail(format!("{trial} is not to be put under quarantine")));
+                }
+                found.quarantine = Some(quarantine.clone());
             }
             Event::Concluded { trial, outcome } => {
                 let found = self.trial_mut(*trial).map_err(fail)?;
@@ -471,6 +479,12 @@ impl Study {
     /// The seed of place `index` in the stream of `purpose`.
     #[must_use]
     pub fn seed(&self, purpose: Purpose, index: u32) -> crate::Seed {
-        purpose.seed(self.settings.seed, index)
+        let nonce = match purpose {
+            Purpose::Audit { of } => {
+                self.trial(of).and_then(|trial| trial.quarantine.as_ref()).map(|held| held.nonce)
+            }
+            Purpose::Search | Purpose::Confirm { .. } | Purpose::Report => None,
+        };
+        purpose.seed(nonce.unwrap_or(self.settings.seed), index)
     }
 }

@@ -40,8 +40,15 @@ pub struct Task {
     pub pattern: Option<String>,
     /// Hard constraints.
     pub gates: Vec<Gate>,
+    /// Bounds of what can be believed: a trial beyond one crosses [`RedLine::Jump`](crate::RedLine::Jump).
+    #[serde(default)]
+    pub plausible: Vec<Gate>,
     /// What recipe code may reach.
     pub network: Network,
+    /// Data listing files of the installation that recipe code must not read; it then runs in a compiled copy of the
+    /// environment, without sources.
+    #[serde(default)]
+    pub hide: Option<String>,
 }
 
 impl Task {
@@ -57,21 +64,29 @@ impl Task {
         }
     }
 
-    /// Whether `name` is measured by Empiric itself: `artifact_bytes`, or `<stage>.wall_seconds`,
-    /// `<stage>.cpu_seconds`, `<stage>.peak_memory_bytes` of a declared stage.
+    /// Whether `name` is measured by Empiric itself: `artifact_bytes`, or `<unit>.wall_seconds`, `<unit>.cpu_seconds`,
+    /// `<unit>.peak_memory_bytes` of a declared stage or of the predictor.
     #[must_use]
     pub fn is_harness_metric(&self, name: &str) -> bool {
         name == ARTIFACT_BYTES
-            || name.split_once('.').is_some_and(|(stage, resource)| {
-                STAGE_RESOURCES.contains(&resource) && self.stages.iter().any(|s| s.name == stage)
+            || name.split_once('.').is_some_and(|(unit, resource)| {
+                UNIT_RESOURCES.contains(&resource) && self.units().any(|name| name == unit)
             })
+    }
+
+    /// Names of the units that run recipe code: the stages, then the predictor.
+    pub fn units(&self) -> impl Iterator<Item = &str> {
+        let predictor = self.predictor.as_ref().map(|_| PREDICTOR);
+        self.stages.iter().map(|stage| stage.name.as_str()).chain(predictor)
     }
 }
 
 /// The harness metric counting the bytes of the artefact.
 pub const ARTIFACT_BYTES: &str = "artifact_bytes";
-/// The harness metrics of each stage, after its name and a dot.
-pub const STAGE_RESOURCES: [&str; 3] = ["wall_seconds", "cpu_seconds", "peak_memory_bytes"];
+/// The name of the unit that the predictor is.
+pub const PREDICTOR: &str = "predictor";
+/// The harness metrics of each stage and of the predictor, after its name and a dot.
+pub const UNIT_RESOURCES: [&str; 3] = ["wall_seconds", "cpu_seconds", "peak_memory_bytes"];
 
 /// The code under improvement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +99,10 @@ pub struct Recipe {
     pub writable: bool,
     /// Largest size of one edited file, bytes.
     pub max_file_bytes: u64,
+    /// Most bytes of data that an edit may bring in with the code; beyond, it fails. Without it, much data is a reason
+    /// for a quarantine.
+    #[serde(default)]
+    pub max_data_bytes: Option<u64>,
 }
 
 /// A named part of the recipe that one specialist owns.

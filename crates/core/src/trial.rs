@@ -1,14 +1,14 @@
 //! A trial: hypothesis, prediction, edit, parents, and what was measured.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CommitId, Cost, Failure, Lines, Measurement, Outcome, Purpose, ReplicateId, Seed, Split,
-    TreeId, TrialNo,
+    CommitId, Cost, Failure, Inspection, Lines, Measurement, Outcome, Purpose, Quarantine,
+    ReplicateId, Seed, Split, TreeId, TrialNo,
 };
 
 /// What a proposer believes and why the edit is worth measuring.
@@ -107,6 +107,9 @@ pub struct Edit {
     pub commit: CommitId,
     /// What changed against the first parent, computed from trees.
     pub files: Vec<FileChange>,
+    /// What the supervisor read out of it, against the baseline's tree.
+    #[serde(default)]
+    pub inspection: Inspection,
     /// The proposer's own record of the move, for its next proposals; nothing is decided from it.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
@@ -171,6 +174,34 @@ pub struct Measured {
     /// The evaluator's words for proposers: bounded, control characters removed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub feedback: String,
+    /// What the evaluator says of its own work, for the supervisor.
+    #[serde(default, skip_serializing_if = "Testimony::is_empty")]
+    pub testimony: Testimony,
+}
+
+/// What an evaluator says of how it scored: optional, and compared with what it said of the baseline.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Testimony {
+    /// How many samples were scored, by split.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub samples: BTreeMap<Split, u64>,
+    /// Share of the outputs that equal the hidden answers, by split, 0 to 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub agreement: BTreeMap<Split, f64>,
+    /// Digest of everything that the recipe answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<String>,
+    /// Digest of what the evaluator was parametrised with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+}
+
+impl Testimony {
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How one unit of a replicate ended.
@@ -205,6 +236,9 @@ pub struct Trial {
     pub edit: Option<Edit>,
     /// Its replicates, in the order they were leased.
     pub replicates: Vec<Replicate>,
+    /// Why it may be kept only after a second measurement, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
     /// How it ended, once it has.
     pub outcome: Option<Outcome>,
     /// When it was asked for.

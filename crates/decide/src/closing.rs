@@ -36,6 +36,6 @@ pub fn closing(study: &Study) -> Closing {
     match wants.step() {
         Some(Step::Measure { wanted }) => Closing::Measure(wanted),
         Some(Step::Wait) => Closing::Wait,
-        Some(Step::Conclude(_)) | None => Closing::Done,
+        Some(Step::Quarantine { .. } | Step::Conclude(_)) | None => Closing::Done,
     }
 }

@@ -30,6 +30,7 @@ mod search;
 pub mod stats;
 mod step;
 mod summary;
+mod supervised;
 mod words;
 
 #[cfg(test)]

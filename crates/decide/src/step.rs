@@ -1,7 +1,7 @@
 //! What to do next about one open trial.
 
 use empiric_core::{
-    Cause, Failure, Outcome, Phase, Purpose, Split, Study, Trial, TrialNo, Verdict,
+    Cause, Concern, Failure, Gate, Outcome, Phase, Purpose, Split, Study, Trial, TrialNo, Verdict,
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     places::{Places, Wants},
     search,
     stats::Sample,
-    words,
+    supervised, words,
 };
 
 /// Baseline replicates that a study never goes below; agreement of fewer would not show that a metric is deterministic.
@@ -30,6 +30,11 @@ pub enum Step {
     },
     /// Nothing: the trial has no edit yet, has ended, or waits for replicates under way.
     Wait,
+    /// It would be kept, and there is reason to measure it once more before: put it under quarantine.
+    Quarantine {
+        /// Why.
+        concerns: Vec<Concern>,
+    },
     /// It has ended like this.
     Conclude(Outcome),
 }
@@ -80,8 +85,10 @@ fn baseline(study: &Study, trial: &Trial) -> Step {
         return step;
     }
     let replicates: Vec<_> = places.usable_below(wanted).map(|(_, replicate)| replicate).collect();
-    let gates = &study.task().gates;
-    match gates::standing(gates, &replicates, &replicates, Phase::Decide) {
+    // A bound of what can be believed that the baseline itself crosses is a mistake of the task.
+    let task = study.task();
+    let gates: Vec<Gate> = task.gates.iter().chain(&task.plausible).cloned().collect();
+    match gates::standing(&gates, &replicates, &replicates, Phase::Decide) {
         Standing::Hold => {}
         Standing::Near(failure) | Standing::Miss(failure) => {
             return Step::Conclude(Outcome::Failed(failure));
@@ -116,7 +123,12 @@ fn contest(study: &Study, trial: &Trial) -> Step {
     if let Some(failure) = contest.search.fault().or_else(|| contest.confirm.fault()) {
         return Step::Conclude(Outcome::Failed(failure.clone()));
     }
-    if contest.confirm.is_empty() { search::step(&contest) } else { confirm::step(&contest) }
+    if let Some(failure) = supervised::crossed(study, trial) {
+        return Step::Conclude(Outcome::Failed(failure));
+    }
+    let step =
+        if contest.confirm.is_empty() { search::step(&contest) } else { confirm::step(&contest) };
+    supervised::door(study, trial, champion, step)
 }
 
 pub(crate) fn baseline_replicates(study: &Study) -> u32 {

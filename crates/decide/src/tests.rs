@@ -6,3 +6,4 @@ mod properties;
 mod reported;
 mod simulated;
 mod statistics;
+mod supervised;

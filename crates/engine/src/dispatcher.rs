@@ -6,8 +6,8 @@ use std::{
 };
 
 use empiric_core::{
-    Blame, Cause, Edit, Event, Failure, Outcome, Phase, Record, ReplicateId, Study, TrialNo,
-    Verdict,
+    Blame, Cause, Concern, Edit, Event, Failure, Outcome, Phase, Quarantine, Record, ReplicateId,
+    Study, TrialNo, Verdict,
     study::{Fixed, State},
     trial::Measured,
 };
@@ -171,6 +171,10 @@ impl Engine {
         let mut wanted = loop {
             match self.judge() {
                 Judged::Concluded(trial, outcome) => self.conclude(trial, outcome).await?,
+                Judged::Doubted(trial, concerns) => {
+                    let quarantine = Quarantine { concerns, nonce: nonce() };
+                    self.commit(vec![Event::Quarantined { trial, quarantine }]).await?;
+                }
                 Judged::Wanted(wanted) => break wanted,
             }
         };
@@ -226,6 +230,7 @@ impl Engine {
             }
             match empiric_decide::next_step(&self.study, *no) {
                 Step::Conclude(outcome) => return Judged::Concluded(*no, outcome),
+                Step::Quarantine { concerns } => return Judged::Doubted(*no, concerns),
                 Step::Measure { wanted: more } => wanted.extend(more),
                 Step::Wait => {}
             }
@@ -518,6 +523,7 @@ impl Engine {
 /// What [`Engine::judge`] found.
 enum Judged {
     Concluded(TrialNo, Outcome),
+    Doubted(TrialNo, Vec<Concern>),
     Wanted(Vec<Wanted>),
 }
 
@@ -530,6 +536,11 @@ fn spoilt(error: &dyn std::fmt::Display) -> Measured {
         .blame(Blame::Infra)
         .excerpt(error.to_string());
     Measured { failure: Some(failure), ..Measured::default() }
+}
+
+/// A number that nobody could foresee: the random half of a fresh identifier.
+fn nonce() -> u64 {
+    Uuid::now_v7().as_u64_pair().1
 }
 
 /// Runs `work` on a thread that may block.

@@ -15,7 +15,7 @@ use crate::{
     Error, Options,
     budget::Meter,
     dispatcher::{Engine, Notice, blocking},
-    propose::Workshop,
+    propose::{Workshop, inspect},
 };
 
 /// Events read at one time when a study is taken up again.
@@ -142,6 +142,7 @@ impl Engine {
     async fn baseline(&self) -> Result<Edit, Error> {
         let store = Arc::clone(&self.workshop.store);
         let recipe = self.options.recipe.clone();
+        let task = Arc::clone(&self.options.installation.task);
         let at = (self.options.clock)();
         blocking(move || {
             let tree = store.import(&recipe, &Import::default())?;
@@ -162,6 +163,7 @@ impl Engine {
                 tree,
                 commit,
                 files: Vec::new(),
+                inspection: inspect(&store, &task, tree, tree)?,
                 detail: serde_json::Value::Null,
             })
         })

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_agents::{Brief, Files, Proposal, Proposer, SourceError, Sources};
 use empiric_core::{
-    Ask, Cause, CommitId, Edit, Failure, Hypothesis, Phase, Study, TreeId, TrialNo,
+    Ask, Cause, CommitId, Edit, Failure, Hypothesis, Inspection, Phase, Study, Task, TreeId,
+    TrialNo,
 };
 use empiric_ledger::Submission;
 use empiric_lineage::{CommitSpec, Merge, Rules, Store};
@@ -47,6 +48,7 @@ impl Workshop {
             tree: TreeId([0; 20]),
             commit: CommitId([0; 20]),
             files: Vec::new(),
+            inspection: Inspection::default(),
             detail,
         };
         self.commit(trial, draft, &edits, ask.surface.as_deref(), study, at)
@@ -74,6 +76,7 @@ impl Workshop {
             tree: TreeId([0; 20]),
             commit: CommitId([0; 20]),
             files: Vec::new(),
+            inspection: Inspection::default(),
             detail: serde_json::Value::Null,
         };
         let edits = submission
@@ -105,6 +108,9 @@ impl Workshop {
             Err(error) => return Err(harness(&error)),
         }
         edit.files = self.store.diff(base, edit.tree).map_err(|error| harness(&error))?.files;
+        let baseline = parent(study, TrialNo::BASELINE)?.tree;
+        edit.inspection = inspect(&self.store, study.task(), baseline, edit.tree)
+            .map_err(|error| harness(&error))?;
         let message = format!(
             "{trial} {}: {}\n\nproposer: {}\n",
             edit.operator, edit.hypothesis.text, edit.proposer
@@ -114,6 +120,16 @@ impl Workshop {
         edit.commit = self.store.commit(&spec).map_err(|error| harness(&error))?;
         Ok(edit)
     }
+}
+
+/// What the supervisor reads out of a tree, against the baseline's.
+pub(crate) fn inspect(
+    store: &Store,
+    task: &Task,
+    baseline: TreeId,
+    tree: TreeId,
+) -> Result<Inspection, empiric_lineage::Error> {
+    Ok(empiric_supervise::inspect(task, &store.files(baseline)?, &store.files(tree)?))
 }
 
 fn parent(study: &Study, no: TrialNo) -> Result<&Edit, Failure> {

@@ -1,6 +1,6 @@
 //! Decisions made again: every ask and every verdict, from the events before it.
 
-use empiric_core::{Event, Record, Study, TrialNo};
+use empiric_core::{Event, Record, Study, Task, TrialNo};
 use empiric_decide::Step;
 use empiric_search::Policy;
 
@@ -20,6 +20,11 @@ impl Replay {
         let study = Study::open(first).ok()?;
         let policy = empiric_search::policy(&study.settings().policy)?;
         Some(Self { study, policy, asks: 0, verdicts: 0 })
+    }
+
+    /// What the study is asked.
+    pub(crate) fn task(&self) -> &Task {
+        self.study.task()
     }
 
     /// Takes in the next event; says what is wrong with it, if anything is.
@@ -47,6 +52,23 @@ impl Replay {
             if again != Step::Conclude(outcome.clone()) {
                 wrong =
                     Some(format!("the outcome of {trial} replays as {again:?}, not {outcome:?}"));
+            }
+        }
+        if let Event::Quarantined { trial, quarantine } = &record.event {
+            self.verdicts += 1;
+            let again = empiric_decide::next_step(&self.study, *trial);
+            let concerns = quarantine.concerns.clone();
+            if again != (Step::Quarantine { concerns }) {
+                wrong = Some(format!("the quarantine of {trial} replays as {again:?}"));
+            }
+        }
+        if let Event::Leased { replicate, purpose, index, seed, .. } = &record.event {
+            let again = self.study.seed(*purpose, *index);
+            if again != *seed {
+                wrong = Some(format!(
+                    "the seed of replicate {replicate} is {}, and derives as {}",
+                    seed.0, again.0
+                ));
             }
         }
         self.study.apply(record)?;

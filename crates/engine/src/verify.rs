@@ -1,11 +1,11 @@
 //! Whether a study is what it says: chain, projections, blobs, commits, and every decision made again.
 
-use empiric_core::Event;
+use empiric_core::{Edit, Event, Task, TreeId};
 use empiric_ledger::Reader;
 use empiric_lineage::{Expected, Store};
 use serde::Serialize;
 
-use crate::{Error, Layout, replay::Replay};
+use crate::{Error, Layout, propose::inspect, replay::Replay};
 
 /// What was looked at and what is wrong.
 #[derive(Debug, Clone, Serialize)]
@@ -72,6 +72,8 @@ pub fn verify(layout: &Layout) -> Result<Verification, Error> {
 /// Follows the events before `end`: decisions again, and the commits they name.
 fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Error> {
     let reader = Reader::open(layout.root())?;
+    let store = Store::open(&layout.store())?;
+    let mut baseline = None;
     let mut expected = Vec::new();
     let mut proposed_at = std::collections::BTreeMap::new();
     let mut replay: Option<Replay> = None;
@@ -106,6 +108,13 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
             }
             if let Event::Proposed { trial, edit } = &record.event {
                 proposed_at.insert(*trial, record.seq);
+                let base = *baseline.get_or_insert(edit.tree);
+                let task = replay.as_ref().map(Replay::task);
+                if let Some(what) = task.and_then(|task| reread(&store, task, base, edit)) {
+                    found
+                        .faults
+                        .push(Fault { event: Some(record.seq), what: format!("{trial}: {what}") });
+                }
                 expected.push(Expected { trial: *trial, commit: edit.commit, tree: edit.tree });
             }
         }
@@ -115,9 +124,16 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
         found.checked.verdicts = replay.verdicts;
     }
     found.checked.commits = expected.len() as u64;
-    for fault in Store::open(&layout.store())?.verify(expected)? {
+    for fault in store.verify(expected)? {
         let event = fault.trial.and_then(|trial| proposed_at.get(&trial).copied());
         found.faults.push(Fault { event, what: fault.what });
     }
     Ok(())
+}
+
+/// What is wrong with the inspection recorded of `edit`. Trees that cannot be read are told of with the store.
+fn reread(store: &Store, task: &Task, baseline: TreeId, edit: &Edit) -> Option<String> {
+    let again = inspect(store, task, baseline, edit.tree).ok()?;
+    (again != edit.inspection)
+        .then(|| format!("the supervisor reads {again:?}, not {:?}", edit.inspection))
 }

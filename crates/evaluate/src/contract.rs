@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
-use empiric_core::{Measurement, Provenance, Split};
+use empiric_core::{Measurement, Provenance, Split, trial::Testimony};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
@@ -50,6 +50,8 @@ pub const BAD_ARTIFACT_STATUS: i32 = 3;
 pub const RESULT_LIMIT: u64 = 1 << 20;
 /// Most metrics in one result, over all splits.
 const METRICS_LIMIT: usize = 1000;
+/// Longest digest, characters.
+const DIGEST_LIMIT: usize = 128;
 /// Longest feedback passed on, bytes.
 const FEEDBACK_LIMIT: usize = 2048;
 
@@ -65,6 +67,22 @@ struct RawResult {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, BTreeMap<String, f64>>")]
     splits: Unique<Unique<f64>>,
+    /// How many samples were scored, by split. Empiric refuses trials of which another number was scored than of the
+    /// baseline.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, u64>")]
+    samples: Unique<u64>,
+    /// Share of the outputs that equal the hidden answers, by split; report it only where nobody honest agrees with
+    /// all of them.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, f64>")]
+    agreement: Unique<f64>,
+    /// Digest of everything the recipe answered: two seeds with the same answers are noticed by it.
+    #[serde(default)]
+    outputs: Option<String>,
+    /// Digest of what the evaluator was parametrised with; it must not differ from the baseline's.
+    #[serde(default)]
+    parameters: Option<String>,
     /// A few words for proposers; bounded, control characters removed.
     #[serde(default)]
     feedback: String,
@@ -148,7 +166,7 @@ pub fn harmless(text: &str, limit: usize) -> String {
 ///
 /// # Errors
 /// When it is not what the contract asks for, or a metric is not finite.
-pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), ResultError> {
+pub fn parse_result(bytes: &[u8]) -> Result<Told, ResultError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| ResultError::Malformed("the result is not UTF-8".to_owned()))?;
     let raw: RawResult =
@@ -186,18 +204,7 @@ pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), Result
     };
     take(Split::Search, raw.metrics)?;
     for (name, metrics) in raw.splits.0 {
-        let split = match name.as_str() {
-            "search" => Split::Search,
-            "select" => Split::Select,
-            "report" => Split::Report,
-            other => {
-                return Err(ResultError::Malformed(format!(
-                    "`{}` is no split; expected `select` or `report`",
-                    other.escape_debug()
-                )));
-            }
-        };
-        take(split, metrics)?;
+        take(split(&name)?, metrics)?;
     }
     let mut seen = std::collections::BTreeSet::new();
     if let Some(twice) = measurements.iter().find(|m| !seen.insert((m.metric.as_str(), m.split))) {
@@ -209,7 +216,54 @@ pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), Result
     if measurements.len() > METRICS_LIMIT {
         return Err(ResultError::Malformed(format!("more than {METRICS_LIMIT} metrics")));
     }
-    Ok((measurements, Feedback::new(&raw.feedback)))
+    let testimony = Testimony {
+        samples: by_split(raw.samples)?,
+        agreement: by_split(raw.agreement)?,
+        outputs: digest("outputs", raw.outputs)?,
+        parameters: digest("parameters", raw.parameters)?,
+    };
+    if let Some(share) = testimony.agreement.values().find(|share| !(0.0..=1.0).contains(*share)) {
+        return Err(ResultError::Malformed(format!("an agreement of {share} is no share")));
+    }
+    Ok(Told { measurements, testimony, feedback: Feedback::new(&raw.feedback) })
+}
+
+/// What an evaluator told.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Told {
+    /// Metrics of all splits.
+    pub measurements: Vec<Measurement>,
+    /// What it says of its own work.
+    pub testimony: Testimony,
+    /// Words for proposers.
+    pub feedback: Feedback,
+}
+
+fn split(name: &str) -> Result<Split, ResultError> {
+    match name {
+        "search" => Ok(Split::Search),
+        "select" => Ok(Split::Select),
+        "report" => Ok(Split::Report),
+        other => Err(ResultError::Malformed(format!(
+            "`{}` is no split; expected `search`, `select` or `report`",
+            other.escape_debug()
+        ))),
+    }
+}
+
+fn by_split<V>(told: Unique<V>) -> Result<BTreeMap<Split, V>, ResultError> {
+    told.0.into_iter().map(|(name, value)| Ok((split(&name)?, value))).collect()
+}
+
+fn digest(what: &str, told: Option<String>) -> Result<Option<String>, ResultError> {
+    let plain =
+        |text: &String| text.len() <= DIGEST_LIMIT && text.chars().all(|c| c.is_ascii_graphic());
+    match told {
+        Some(text) if !plain(&text) => Err(ResultError::Malformed(format!(
+            "`{what}` is to be a digest: at most {DIGEST_LIMIT} visible characters"
+        ))),
+        told => Ok(told),
+    }
 }
 
 /// The key before a bare `NaN` or `Infinity`, which several languages' JSON writers print and JSON forbids.
@@ -233,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_result_yields_measurements_by_split() {
-        let (measurements, feedback) = parse_result(
+        let Told { measurements, feedback, .. } = parse_result(
             br#"{"metrics": {"bpb": 2.5}, "splits": {"select": {"bpb": 2.75}}, "feedback": "a\u001b[31mb\u0007"}"#,
         )
         .unwrap();
@@ -245,6 +299,29 @@ mod tests {
         };
         assert_eq!(measurements, [expected(2.5, Split::Search), expected(2.75, Split::Select)]);
         assert_eq!(feedback, Feedback("ab".to_owned()));
+    }
+
+    #[test]
+    fn an_evaluator_testifies_by_split_and_within_bounds() {
+        let told = parse_result(
+            br#"{"metrics": {}, "samples": {"search": 9, "select": 8}, "agreement": {"report": 0.5},
+                "outputs": "6d6d", "parameters": "k=5"}"#,
+        );
+        let expected = Testimony {
+            samples: BTreeMap::from([(Split::Search, 9), (Split::Select, 8)]),
+            agreement: BTreeMap::from([(Split::Report, 0.5)]),
+            outputs: Some("6d6d".to_owned()),
+            parameters: Some("k=5".to_owned()),
+        };
+        assert_eq!(told.unwrap().testimony, expected);
+        for text in [
+            r#"{"metrics": {}, "samples": {"search": -1}}"#,
+            r#"{"metrics": {}, "samples": {"test": 1}}"#,
+            r#"{"metrics": {}, "agreement": {"search": 1.5}}"#,
+            r#"{"metrics": {}, "outputs": "two words"}"#,
+        ] {
+            malformed(text);
+        }
     }
 
     #[test]

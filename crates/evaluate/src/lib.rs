@@ -12,6 +12,6 @@ mod replicate;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use contract::{Feedback, ResultError, result_schema};
-pub use plan::{DataEntry, Installation, SlotDirs};
+pub use plan::{Bare, DataEntry, Installation, SlotDirs};
 pub use printed::Printed;
 pub use replicate::{Lost, Runner, UnitSpec, measure};

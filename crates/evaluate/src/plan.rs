@@ -17,7 +17,7 @@ use empiric_core::{
     Seed, Task,
     task::{Command, Network, Visible},
 };
-use empiric_sandbox::{Access, Level, Limits, PIPE_READ, PIPE_WRITE, Policy, View};
+use empiric_sandbox::{Access, Level, Limits, PIPE_READ, PIPE_WRITE, Policy, System, View};
 
 use crate::contract;
 
@@ -34,10 +34,23 @@ pub struct Installation {
     pub read: Vec<PathBuf>,
     /// Variables that the environment needs.
     pub vars: BTreeMap<String, String>,
+    /// What stages and predictor run in instead, where they must not read what is installed.
+    pub bare: Option<Bare>,
     /// Data, by the name it is seen under.
     pub data: Vec<DataEntry>,
     /// The directory that holds the data; what `EMPIRIC_DATA` is where files cannot be moved.
     pub data_dir: PathBuf,
+}
+
+/// An environment for recipe code that shows nothing of the system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bare {
+    /// Directories on `PATH`; there are no others.
+    pub path: Vec<PathBuf>,
+    /// Files and directories that programs need to run.
+    pub read: Vec<PathBuf>,
+    /// Variables besides the installation's.
+    pub vars: BTreeMap<String, String>,
 }
 
 /// One piece of data.
@@ -101,7 +114,7 @@ impl Plan<'_> {
         let access = if self.task().recipe.writable { Access::Write } else { Access::Read };
         let recipe = view(&self.dirs.recipe, "/empiric/recipe", access);
         let out = view(&self.dirs.out, "/empiric/out", Access::Write);
-        let mut policy = self.policy(command, &recipe);
+        let mut policy = self.recipe(command, &recipe);
         self.grant(&mut policy, contract::OUT, out);
         self.grant_data(&mut policy, Visible::All);
         policy.network = network(self.task().network);
@@ -111,7 +124,7 @@ impl Plan<'_> {
     /// The policy of the predictor: recipe code that sees no data.
     pub(crate) fn predictor(&self, command: &Command) -> Policy {
         let recipe = view(&self.dirs.recipe, "/empiric/recipe", Access::Read);
-        let mut policy = self.policy(command, &recipe);
+        let mut policy = self.recipe(command, &recipe);
         self.grant(
             &mut policy,
             contract::ARTIFACTS,
@@ -148,6 +161,20 @@ impl Plan<'_> {
 
     fn task(&self) -> &Task {
         &self.installation.task
+    }
+
+    /// What recipe code has: what every unit has, or a bare environment instead.
+    fn recipe(&self, command: &Command, home: &View) -> Policy {
+        let mut policy = self.policy(command, home);
+        if let Some(bare) = &self.installation.bare {
+            let path: Vec<String> = bare.path.iter().map(|dir| text(dir)).collect();
+            policy.env.insert("PATH".to_owned(), path.join(":"));
+            policy.env.extend(bare.vars.clone());
+            policy.views = bare.read.iter().map(|path| View::same(path, Access::Read)).collect();
+            policy.views.push(home.clone());
+            policy.system = System::Nothing;
+        }
+        policy
     }
 
     /// What every unit has: its command in the directory `home`, the environment's programs, the seed.

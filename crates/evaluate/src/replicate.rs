@@ -9,7 +9,7 @@ use std::{
 
 use empiric_core::{
     Cause, Cost, Failure, Globs, Measurement, Phase, Provenance, Seed, Split, Task,
-    task::{ARTIFACT_BYTES, STAGE_RESOURCES},
+    task::{ARTIFACT_BYTES, PREDICTOR, UNIT_RESOURCES},
     trial::{Measured, UnitRecord},
 };
 use empiric_sandbox::{Level, Policy, Report};
@@ -95,14 +95,7 @@ impl<R: Runner> Run<'_, R> {
                 .await
                 .map_err(|lost| gone(phase, lost))?;
             self.record(&stage.name, &report, stage.command.limits.gpus).await;
-            let usage = [
-                report.usage.wall_seconds,
-                report.usage.cpu_seconds,
-                report.usage.peak_memory_bytes as f64,
-            ];
-            for (resource, value) in STAGE_RESOURCES.iter().zip(usage) {
-                self.harness_metric(format!("{}.{resource}", stage.name), value);
-            }
+            self.resources(&stage.name, &report);
             if let Some(failure) = classify::recipe(&report, phase) {
                 return Err(failure);
             }
@@ -143,7 +136,7 @@ impl<R: Runner> Run<'_, R> {
         };
         let usage = &report.usage;
         // The predictor runs beside the evaluator.
-        let beside = name == "predictor";
+        let beside = name == PREDICTOR;
         self.measured.cost += Cost {
             wall_s: if beside { 0.0 } else { usage.wall_seconds },
             cpu_s: usage.cpu_seconds,
@@ -159,6 +152,15 @@ impl<R: Runner> Run<'_, R> {
             peak_memory_bytes: usage.peak_memory_bytes,
             log,
         });
+    }
+
+    /// What a unit of recipe code used, as metrics.
+    fn resources(&mut self, unit: &str, report: &Report) {
+        let usage = &report.usage;
+        let used = [usage.wall_seconds, usage.cpu_seconds, usage.peak_memory_bytes as f64];
+        for (resource, value) in UNIT_RESOURCES.iter().zip(used) {
+            self.harness_metric(format!("{unit}.{resource}"), value);
+        }
     }
 
     fn harness_metric(&mut self, metric: String, value: f64) {
@@ -193,10 +195,11 @@ impl<R: Runner> Run<'_, R> {
         let evaluator = self.spec("evaluator", first, self.plan.evaluator(command));
         let (report, predictor) = match &self.task.predictor {
             Some(asked) => {
-                let predictor = self.spec("predictor", first + 1, self.plan.predictor(asked));
+                let predictor = self.spec(PREDICTOR, first + 1, self.plan.predictor(asked));
                 let both = self.runner.run_joined(evaluator, predictor).await;
                 let (report, predictor) = both.map_err(|lost| gone(Phase::Score, lost))?;
-                self.record("predictor", &predictor, asked.limits.gpus).await;
+                self.record(PREDICTOR, &predictor, asked.limits.gpus).await;
+                self.resources(PREDICTOR, &predictor);
                 (report, Some(predictor))
             }
             None => {
@@ -209,20 +212,20 @@ impl<R: Runner> Run<'_, R> {
         }
         let bytes = read_bounded(&self.plan.dirs.result.join(RESULT_FILE))
             .map_err(|what| Failure::new(Phase::Score, Cause::MalformedResult).excerpt(what))?;
-        let (measurements, feedback) =
-            contract::parse_result(&bytes).map_err(|error| match &error {
-                ResultError::NonFinite(metric) => {
-                    Failure::new(Phase::Score, Cause::NonFiniteMetric { metric: metric.clone() })
-                }
-                ResultError::Malformed(what) => {
-                    Failure::new(Phase::Score, Cause::MalformedResult).excerpt(harmless(what, 600))
-                }
-            })?;
+        let told = contract::parse_result(&bytes).map_err(|error| match &error {
+            ResultError::NonFinite(metric) => {
+                Failure::new(Phase::Score, Cause::NonFiniteMetric { metric: metric.clone() })
+            }
+            ResultError::Malformed(what) => {
+                Failure::new(Phase::Score, Cause::MalformedResult).excerpt(harmless(what, 600))
+            }
+        })?;
         // A harness metric is measured here, whatever the evaluator says of it.
-        self.measured
-            .measurements
-            .extend(measurements.into_iter().filter(|m| !self.task.is_harness_metric(&m.metric)));
-        self.measured.feedback = feedback.0;
+        self.measured.measurements.extend(
+            told.measurements.into_iter().filter(|m| !self.task.is_harness_metric(&m.metric)),
+        );
+        self.measured.testimony = told.testimony;
+        self.measured.feedback = told.feedback.0;
         Ok(())
     }
 

@@ -35,6 +35,7 @@ fn asked(record: Record) -> Result<Trial, Error> {
         ask,
         edit: None,
         replicates: Vec::new(),
+        quarantine: None,
         outcome: None,
         asked_at: record.at,
         ended_at: None,
@@ -62,6 +63,7 @@ fn take(held: &mut Trial, record: Record, segment: Option<u32>) {
             }
         }
         Event::Fenced { replicate, .. } => held.replicates.retain(|held| held.id != replicate),
+        Event::Quarantined { quarantine, .. } => held.quarantine = Some(quarantine),
         Event::Concluded { outcome, .. } => {
             held.outcome = Some(outcome);
             held.ended_at = Some(record.at);

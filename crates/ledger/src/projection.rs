@@ -181,6 +181,7 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
             run(db, "UPDATE replicate SET state = 'fenced' WHERE seq = ?", &[&row])?;
             touch(db, *trial, seq)?;
         }
+        Event::Quarantined { trial, .. } => touch(db, *trial, seq)?,
         Event::Concluded { trial, outcome } => concluded(db, record, *trial, outcome)?,
         Event::SessionStarted { .. }
         | Event::BudgetSet { .. }
@@ -305,6 +306,7 @@ fn purpose_columns(purpose: Purpose) -> (&'static str, Option<u32>) {
     match purpose {
         Purpose::Search => ("search", None),
         Purpose::Confirm { of } => ("confirm", Some(of.0)),
+        Purpose::Audit { of } => ("audit", Some(of.0)),
         Purpose::Report => ("report", None),
     }
 }
@@ -314,6 +316,7 @@ pub(crate) fn purpose(name: &str, confirm: Option<u32>) -> Option<Purpose> {
     match (name, confirm) {
         ("search", None) => Some(Purpose::Search),
         ("confirm", Some(of)) => Some(Purpose::Confirm { of: TrialNo(of) }),
+        ("audit", Some(of)) => Some(Purpose::Audit { of: TrialNo(of) }),
         ("report", None) => Some(Purpose::Report),
         _ => None,
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use empiric_core::{
-    Complexity, Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State,
+    Complexity, Concern, Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial,
+    study::State,
 };
 use empiric_decide::Basis;
 use serde::Serialize;
@@ -233,6 +234,10 @@ pub struct TrialRow {
     pub hypothesis: Option<String>,
     /// What was predicted.
     pub prediction: Option<Prediction>,
+    /// What the supervisor read out of the edit before anything ran.
+    pub concerns: Vec<Concern>,
+    /// Why it was measured once more before it could be kept; absent when it was not.
+    pub quarantine: Option<Vec<Concern>>,
     /// How it ended; absent while it is open.
     pub outcome: Option<OutcomeRow>,
     /// Every value of every finished replicate, with its seed; proposers see the `search` split alone.
@@ -277,7 +282,7 @@ pub struct OutcomeRow {
 pub struct MeasurementRow {
     /// Seed of its replicate.
     pub seed: u32,
-    /// What the replicate was for: `search`, `confirm`, `report`.
+    /// What the replicate was for: `search`, `confirm`, `audit`, `report`.
     pub purpose: &'static str,
     /// The value and its provenance.
     #[serde(flatten)]
@@ -304,6 +309,8 @@ impl From<&Trial> for TrialRow {
             operator: edit.map_or(trial.ask.operator, |edit| edit.operator),
             hypothesis: edit.map(|edit| edit.hypothesis.text.clone()),
             prediction: edit.and_then(|edit| edit.hypothesis.prediction.clone()),
+            concerns: edit.map(|edit| edit.inspection.concerns.clone()).unwrap_or_default(),
+            quarantine: trial.quarantine.as_ref().map(|held| held.concerns.clone()),
             outcome: trial.outcome.as_ref().map(OutcomeRow::from),
             measurements: measurements.collect(),
             commit: edit.map(|edit| edit.commit.to_string()),
@@ -343,6 +350,7 @@ fn purpose(purpose: empiric_core::Purpose) -> &'static str {
     match purpose {
         empiric_core::Purpose::Search => "search",
         empiric_core::Purpose::Confirm { .. } => "confirm",
+        empiric_core::Purpose::Audit { .. } => "audit",
         empiric_core::Purpose::Report => "report",
     }
 }

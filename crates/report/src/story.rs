@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_core::{
-    Ask, Bound, Budget, Cause, CommitId, Cost, Digest, Edit, Event, Failure, Gate, Goal,
+    Ask, Bound, Budget, Cause, CommitId, Concern, Cost, Digest, Edit, Event, Failure, Gate, Goal,
     Hypothesis, Measurement, Metric, Operator, Outcome, Phase, Prediction, Provenance, Purpose,
-    Record, ReplicateId, Split, Study, StudyId, Task, TreeId, TrialNo, Verdict,
+    Quarantine, Record, RedLine, ReplicateId, Severity, Split, Study, StudyId, Task, TreeId,
+    TrialNo, Verdict,
     study::{Fixed, Rules, Settings, State},
     task::{Command, Environment, Limits, Network, Recipe, Stage, Surface},
     trial::{Direction, Measured},
@@ -100,6 +101,7 @@ impl Story {
             tree: TreeId(id),
             commit: CommitId(id),
             files: Vec::new(),
+            inspection: empiric_core::Inspection::default(),
             detail: Default::default(),
         };
         self.push(Event::Proposed { trial, edit });
@@ -111,6 +113,14 @@ impl Story {
         let ask = Ask { operator, parents: parents.to_vec(), surface: None };
         self.push(Event::Asked { trial, arm: "tuner".to_owned(), ask });
         trial
+    }
+
+    /// Puts a trial under quarantine.
+    pub(crate) fn doubt(&mut self, trial: TrialNo, why: &str) {
+        let concern =
+            Concern { line: RedLine::Jump, severity: Severity::Quarantine, why: why.to_owned() };
+        let quarantine = Quarantine { concerns: vec![concern], nonce: 5 };
+        self.push(Event::Quarantined { trial, quarantine });
     }
 
     /// A trial that fails before it is measured.
@@ -132,6 +142,7 @@ impl Story {
     pub(crate) fn settle(&mut self, trial: TrialNo) -> Outcome {
         loop {
             match next_step(&self.study, trial) {
+                Step::Quarantine { concerns } => panic!("{trial} is doubted: {concerns:?}"),
                 Step::Measure { wanted } => wanted.iter().for_each(|wanted| self.measure(*wanted)),
                 Step::Conclude(outcome) => {
                     self.conclude(trial, outcome.clone());
@@ -316,6 +327,7 @@ pub(crate) fn task() -> Task {
             edit: vec!["*.py".to_owned()],
             writable: false,
             max_file_bytes: 1 << 20,
+            max_data_bytes: None,
         },
         surfaces: vec![Surface {
             name: "model".to_owned(),
@@ -335,7 +347,9 @@ pub(crate) fn task() -> Task {
         metric: Metric { name: "bpb".to_owned(), goal: Goal::Minimize, unit: "bits".to_owned() },
         pattern: None,
         gates: Vec::new(),
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }
 

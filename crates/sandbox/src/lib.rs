@@ -47,7 +47,7 @@ pub use cgroup::{Accounting, Cgroup};
 pub use helper::unit_main;
 pub use identity::reap_orphans;
 pub use launch::{Launch, PIPE_READ, PIPE_WRITE, Pipes, Unit, Zygote, answered, pipe_pair};
-pub use policy::{Access, Level, Limits, Network, Policy, View};
+pub use policy::{Access, Level, Limits, Network, Policy, System, View};
 pub use probe::{Capabilities, probe};
 pub use report::{Captured, Ending, Report, Usage};
 

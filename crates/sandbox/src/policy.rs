@@ -19,6 +19,8 @@ pub struct Policy {
     pub env: BTreeMap<String, String>,
     /// Files and directories granted beside the read-only system directories; later views cover earlier ones.
     pub views: Vec<View>,
+    /// What of the system is shown.
+    pub system: System,
     /// Network reach.
     pub network: Network,
     /// What the unit may spend.
@@ -38,6 +40,7 @@ impl Policy {
             cwd: cwd.into(),
             env: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
             views: Vec::new(),
+            system: System::Whole,
             network: Network::None,
             limits: Limits::default(),
             gpus: Vec::new(),
@@ -73,6 +76,17 @@ pub enum Access {
     Read,
     /// Also create, write and delete.
     Write,
+}
+
+/// What a unit sees of the system beside its views.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// Programs and libraries, and what of `/etc` they need.
+    #[default]
+    Whole,
+    /// The dynamic linker's cache: whatever is to run must be among the views.
+    Nothing,
 }
 
 /// Network reach of a unit.
@@ -167,9 +181,12 @@ impl std::fmt::Display for Level {
 pub(crate) const SYSTEM: [&str; 8] =
     ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
 
+/// Where the dynamic linker finds libraries by name.
+const LINKER_CACHE: &str = "/etc/ld.so.cache";
+
 /// What programs need of `/etc`: the dynamic linker's cache, alternatives among libraries, names of users. Each costs
 /// every unit a mount, so anything rarer is for the caller's views.
-pub(crate) const ETC: [&str; 3] = ["/etc/ld.so.cache", "/etc/alternatives", "/etc/passwd"];
+pub(crate) const ETC: [&str; 3] = [LINKER_CACHE, "/etc/alternatives", "/etc/passwd"];
 
 /// What name resolution and TLS need besides, where there is a network.
 pub(crate) const ETC_NETWORK: [&str; 8] = [
@@ -190,6 +207,12 @@ pub(crate) const GPU_CONTROL: [&str; 3] =
 impl Policy {
     /// System paths that exist here and that this policy's program may read.
     pub(crate) fn system_paths(&self) -> Vec<&'static Path> {
+        if self.system == System::Nothing {
+            return vec![Path::new(LINKER_CACHE)]
+                .into_iter()
+                .filter(|path| path.exists())
+                .collect();
+        }
         let network: &[&str] = if self.network == Network::None { &[] } else { &ETC_NETWORK };
         let gpu: &[&str] = if self.gpus.is_empty() { &[] } else { &["/sys"] };
         let all = SYSTEM.iter().chain(&ETC).chain(network).chain(gpu);
@@ -224,5 +247,18 @@ impl Policy {
         );
         env.entry("TMPDIR".into()).or_insert_with(|| tmp.to_string_lossy().into_owned());
         env
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_system_is_shown_what_is_asked_for() {
+        let mut policy = Policy::new(["true"], "/");
+        assert!(policy.system_paths().contains(&Path::new("/usr")));
+        policy.system = System::Nothing;
+        assert!(policy.system_paths().iter().all(|path| *path == Path::new(LINKER_CACHE)));
     }
 }

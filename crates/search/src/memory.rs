@@ -92,6 +92,7 @@ impl Memory {
             | Event::Leased { .. }
             | Event::Measured { .. }
             | Event::Fenced { .. }
+            | Event::Quarantined { .. }
             | Event::ReportOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }

@@ -96,6 +96,9 @@ pub(crate) struct Input {
     /// Hard constraints on metrics.
     #[serde(default)]
     pub(crate) gate: Vec<At<GateTable>>,
+    /// What can be believed: a trial whose mean of a metric lies beyond one is not measured, it cheats.
+    #[serde(default)]
+    pub(crate) plausible: Vec<At<GateTable>>,
     /// What recipe code may reach.
     pub(crate) sandbox: Option<SandboxTable>,
 }
@@ -127,6 +130,10 @@ pub(crate) struct RecipeTable {
     /// Largest size of one edited file. Default: 1MiB.
     #[schemars(example = &"1MiB")]
     pub(crate) max_file_size: Option<At<Bytes>>,
+    /// Most data that an edit may bring in with the code: long strings, lists of literals, files that are no source.
+    /// Beyond, it fails. Default: none, but 2 KiB and more are measured twice before they are kept.
+    #[schemars(example = &"2KiB")]
+    pub(crate) max_data: Option<At<Bytes>>,
 }
 
 /// A named part of the recipe.
@@ -255,7 +262,7 @@ pub(crate) struct LimitsTable {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MetricTable {
     /// Its name: one that the evaluator reports, `artifact_bytes`, or `wall_seconds`, `cpu_seconds` or
-    /// `peak_memory_bytes` after a stage and a dot.
+    /// `peak_memory_bytes` after a stage or `predictor` and a dot.
     #[schemars(required, example = &"loss")]
     pub(crate) name: Option<At<String>>,
     /// Which way is better.
@@ -291,6 +298,11 @@ pub(crate) struct GateTable {
 pub(crate) struct SandboxTable {
     /// Over the network. Default: none.
     pub(crate) network: Option<Network>,
+    /// Data, visible to the evaluator alone, that list files of Python's installation, one path a line, which recipe
+    /// code must not read. Stages and predictor then run in a compiled copy of the environment without these modules
+    /// and without any sources and documentation, and see of the system its shared libraries only.
+    #[schemars(example = &"data/hidden/sources.txt")]
+    pub(crate) hide: Option<At<String>>,
 }
 
 fn list(item: &str) -> Vec<&str> {

@@ -4,6 +4,7 @@
 //! What runs from here (`pip`, `git`, `[prepare]`) is the task author's and runs outside any sandbox; recipe code never
 //! does. Nothing here is printed, and no environment variable is read: see [`Host`].
 
+mod bare;
 mod diagnostic;
 mod environment;
 mod error;
@@ -24,6 +25,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use bare::{Bare, bare};
 pub use diagnostic::Diagnostic;
 pub use environment::{Environment, Environments};
 pub use error::Error;

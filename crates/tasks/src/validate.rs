@@ -9,7 +9,7 @@ use std::{ops::Range, path::Path, path::PathBuf, time::Duration};
 
 use empiric_core::{
     Task,
-    task::{Data, Environment, Visible},
+    task::{Data, Environment, PREDICTOR, Visible},
 };
 
 use crate::{
@@ -56,8 +56,13 @@ pub(crate) fn validate(
         check.out_of_reach(c.run.as_ref(), &recipe);
         check.command(c.run.as_ref(), c.limits.as_ref(), root)
     });
-    let (metric, pattern) = check.metric(input.metric.as_ref(), &stages, evaluator.is_some());
-    let gates = check.gates(&input.gate, &stages);
+    let asked = predictor.as_ref().map(|_| PREDICTOR);
+    let units: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).chain(asked).collect();
+    let (metric, pattern) = check.metric(input.metric.as_ref(), &units, evaluator.is_some());
+    let gates = check.gates(&input.gate, &units);
+    let plausible = check.gates(&input.plausible, &units);
+    let hide = input.sandbox.as_ref().and_then(|sandbox| sandbox.hide.as_ref());
+    let hide = hide.map(|hide| check.hide(hide, &data));
 
     let task = Task {
         name: input.name.as_ref().map(|name| name.get().clone()).unwrap_or_default(),
@@ -74,7 +79,9 @@ pub(crate) fn validate(
         metric,
         pattern,
         gates,
+        plausible,
         network: input.sandbox.as_ref().and_then(|sandbox| sandbox.network).unwrap_or_default(),
+        hide,
     };
     (task, recipe.dir, prepare_wall)
 }
@@ -129,6 +136,22 @@ impl Check<'_> {
             requirements: table.requirements.as_ref().map(|file| file.get().clone()),
             vars: table.vars.as_ref().map(|vars| vars.get().clone()).unwrap_or_default(),
         }
+    }
+
+    /// A list of files to hide lies in data that recipe code does not see.
+    fn hide(&mut self, path: &At<String>, data: &[Data]) -> String {
+        let text = path.get();
+        let hidden =
+            |data: &Data| data.visible == Visible::Evaluator && files::within(text, &data.path);
+        if !data.iter().any(hidden) {
+            self.problems
+                .add(path.span(), format!("`{text}` lies in no data of the evaluator's alone"))
+                .label("recipe code would see it, or it is nowhere")
+                .help(
+                    "have `[prepare]` write it below a `[[data]]` with `visible = \"evaluator\"`",
+                );
+        }
+        text.clone()
     }
 
     fn data(&mut self, input: &Input, recipe: &recipe::Checked) -> Vec<Data> {

@@ -12,7 +12,7 @@ use std::{
 
 use empiric_core::{Digest, study::Fixed};
 
-use crate::{Data, Environment, Loaded, files};
+use crate::{Bare, Data, Environment, Loaded, files};
 
 /// Watches one task's evaluator, data and environment.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub struct Watch {
     loaded: Loaded,
     data: Data,
     environment: Digest,
-    /// The virtual environment, where there is one; other interpreters belong to the system.
-    installed: Option<PathBuf>,
+    /// The virtual environment and its compiled copy, where there are any; other interpreters belong to the system.
+    installed: Vec<PathBuf>,
     seen: Mutex<Seen>,
 }
 
@@ -44,10 +44,16 @@ impl Watch {
     ///
     /// # Errors
     /// When a file cannot be looked at.
-    pub fn new(loaded: &Loaded, data: &Data, environment: &Environment) -> io::Result<Self> {
+    pub fn new(
+        loaded: &Loaded,
+        data: &Data,
+        environment: &Environment,
+        bare: Option<&Bare>,
+    ) -> io::Result<Self> {
         let installed = environment.bin.as_ref().and_then(|bin| bin.parent());
-        let installed =
-            installed.filter(|dir| dir.join("pyvenv.cfg").is_file()).map(Path::to_owned);
+        let installed = installed.filter(|dir| dir.join("pyvenv.cfg").is_file());
+        let copy = bare.map(|bare| bare.root.as_path());
+        let installed = installed.into_iter().chain(copy).map(Path::to_owned).collect();
         let nothing = Digest([0; 32]);
         let fixed = Fixed {
             evaluator: loaded.source_digest,
@@ -80,13 +86,13 @@ impl Watch {
         if stamps.data != seen.stamps.data {
             seen.fixed.data = self.data.current_digest()?;
         }
-        if stamps.environment != seen.stamps.environment
-            && let Some(dir) = &self.installed
-        {
-            let all = files::list_all(dir)?;
-            let content = files::digest(dir, all.iter().map(String::as_str))?;
-            seen.fixed.environment =
-                files::digest_of([&*self.environment.to_string(), &*content.to_string()]);
+        if stamps.environment != seen.stamps.environment {
+            let mut parts = vec![self.environment.to_string()];
+            for dir in &self.installed {
+                let all = files::list_all(dir)?;
+                parts.push(files::digest(dir, all.iter().map(String::as_str))?.to_string());
+            }
+            seen.fixed.environment = files::digest_of(parts.iter().map(String::as_str));
         }
         seen.stamps = stamps;
         Ok(seen.fixed)
@@ -102,7 +108,7 @@ impl Watch {
             stamp_all(&mut data, &entry.path)?;
         }
         let mut environment = blake3::Hasher::new();
-        if let Some(dir) = &self.installed {
+        for dir in &self.installed {
             stamp_all(&mut environment, dir)?;
         }
         let [evaluator, data, environment] =
@@ -155,7 +161,7 @@ mod tests {
         let loaded = fixture.good();
         let environment = Environments::new(&fixture.host).ensure(&loaded, &mut on).unwrap();
         let data = prepare(&loaded, &environment, &fixture.host, &mut on).unwrap();
-        let watch = Watch::new(&loaded, &data, &environment).unwrap();
+        let watch = Watch::new(&loaded, &data, &environment, None).unwrap();
         let before = watch.fixed().unwrap();
         assert_eq!(before, watch.fixed().unwrap());
 

@@ -95,11 +95,11 @@ impl<'a> Surrogate<'a> {
         let mut seen: Vec<Seen> = history
             .observations
             .iter()
-            .filter(|one| alike(&one.point))
+            .filter(|one| alike(&one.made.point))
             .filter_map(|one| {
                 let (y, count) = one.gain.or(one.failed.then_some((f64::NEG_INFINITY, 1)))?;
                 Some(Seen {
-                    at: place(&one.point),
+                    at: place(&one.made.point),
                     y,
                     noise: history.noise.powi(2) / count.max(1) as f64,
                 })

@@ -119,7 +119,9 @@ fn looks_grow_and_confirmation_follows_on_fresh_seeds() {
     lab.propose(1);
     // each look is promising, none overwhelming
     let mut fair = |wanted: Wanted, seed| match wanted {
-        Wanted { trial: T1, purpose: Purpose::Search, .. } => value(97.8),
+        Wanted { trial: T1, purpose: Purpose::Search, index } => {
+            value(97.8 + 0.001 * f64::from(index))
+        }
         Wanted { trial: T1, .. } => value(90.0 + 0.1 * f64::from(wanted.index)),
         Wanted { .. } => machine.run(wanted, seed),
     };
@@ -131,7 +133,7 @@ fn looks_grow_and_confirmation_follows_on_fresh_seeds() {
                 seen.push(wanted);
             }
             Step::Conclude(outcome) => break outcome,
-            Step::Wait => panic!("waits"),
+            Step::Wait | Step::Quarantine { .. } => panic!("waits"),
         }
     };
     let both = |indices: std::ops::Range<u32>| {

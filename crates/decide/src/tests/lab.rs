@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_core::{
-    Ask, Bound, Budget, CommitId, Cost, Edit, Event, Failure, Gate, Goal, Hypothesis, Measurement,
-    Metric, Operator, Outcome, Provenance, Purpose, Record, ReplicateId, Seed, Split, Study,
-    StudyId, Task, TreeId, TrialNo,
+    Ask, Bound, Budget, CommitId, Concern, Cost, Edit, Event, Failure, Gate, Goal, Hypothesis,
+    Inspection, Measurement, Metric, Operator, Outcome, Provenance, Purpose, Quarantine, Record,
+    ReplicateId, Seed, Split, Study, StudyId, Task, TreeId, TrialNo,
     study::{Rules, Settings},
     task::{Environment, Network, Recipe},
     trial::Measured,
@@ -52,6 +52,11 @@ impl Lab {
 
     /// A trial with this tree, ready to be measured.
     pub(super) fn propose(&mut self, tree: u32) -> TrialNo {
+        self.propose_read(tree, Inspection::default())
+    }
+
+    /// The same, with what the supervisor read out of its edit.
+    pub(super) fn propose_read(&mut self, tree: u32, inspection: Inspection) -> TrialNo {
         let trial = self.study.next_trial();
         let ask = Ask { operator: Operator::Improve, parents: Vec::new(), surface: None };
         let mut id = [0; 20];
@@ -65,6 +70,7 @@ impl Lab {
             tree: TreeId(id),
             commit: CommitId(id),
             files: Vec::new(),
+            inspection,
             detail: Default::default(),
         };
         self.push(Event::Asked { trial, arm: "tuner".to_owned(), ask });
@@ -94,6 +100,10 @@ impl Lab {
         self.push(Event::Concluded { trial, outcome });
     }
 
+    pub(super) fn quarantine(&mut self, trial: TrialNo, concerns: Vec<Concern>) {
+        self.push(Event::Quarantined { trial, quarantine: Quarantine { concerns, nonce: 99 } });
+    }
+
     /// Measures whatever is asked for until the trial has ended.
     pub(super) fn settle(&mut self, trial: TrialNo, machine: &mut dyn Machine) -> Outcome {
         for _ in 0..200 {
@@ -103,6 +113,7 @@ impl Lab {
                     self.conclude(trial, outcome.clone());
                     return outcome;
                 }
+                Step::Quarantine { concerns } => self.quarantine(trial, concerns),
                 Step::Wait => panic!("{trial} waits for nothing"),
             }
         }
@@ -213,6 +224,7 @@ pub(super) fn task(goal: Goal, gates: Vec<Gate>) -> Task {
             edit: vec!["*.py".to_owned()],
             writable: false,
             max_file_bytes: 1 << 20,
+            max_data_bytes: None,
         },
         surfaces: Vec::new(),
         environment: Environment::default(),
@@ -225,7 +237,9 @@ pub(super) fn task(goal: Goal, gates: Vec<Gate>) -> Task {
         metric: Metric { name: "loss".to_owned(), goal, unit: "bpb".to_owned() },
         pattern: None,
         gates,
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }
 

@@ -127,6 +127,7 @@ impl Run {
                 assert_eq!(step, self.lab.step(trial));
                 match step {
                     Step::Measure { wanted } => self.take(wanted),
+                    Step::Quarantine { concerns } => self.lab.quarantine(trial, concerns),
                     Step::Conclude(outcome) => {
                         check(&outcome);
                         self.lab.conclude(trial, outcome);
@@ -183,7 +184,7 @@ proptest! {
             let own_purposes = |purpose| match purpose {
                 empiric_core::Purpose::Search => true,
                 empiric_core::Purpose::Confirm { of } => of == trial.no,
-                empiric_core::Purpose::Report => false,
+                empiric_core::Purpose::Audit { .. } | empiric_core::Purpose::Report => false,
             };
             let kept = run.lab.study.keeps().contains(&trial.no);
             let count = run.lab.count(trial.no, own_purposes);

@@ -21,6 +21,7 @@ pub(crate) fn task() -> Task {
             edit: vec!["*".to_owned()],
             writable: false,
             max_file_bytes: 1 << 20,
+            max_data_bytes: None,
         },
         surfaces: Vec::new(),
         environment: Environment::default(),
@@ -33,7 +34,9 @@ pub(crate) fn task() -> Task {
         metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
         gates: Vec::new(),
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }
 
@@ -98,6 +101,7 @@ fn run(task: Task, endings: &[(Ending, &'static str)], result: &'static str) -> 
         path: Vec::new(),
         read: Vec::new(),
         vars: std::collections::BTreeMap::new(),
+        bare: None,
         data: Vec::new(),
         data_dir: dir.path().to_owned(),
     };

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_core::{
-    Ask, Cause, CommitId, Cost, Digest, Edit, Event, Failure, Goal, Hypothesis, Measurement,
-    Metric, Operator, Outcome, Phase, Prediction, Provenance, Purpose, ReplicateId, Split, StudyId,
-    Task, TreeId, TrialNo, Verdict,
+    Ask, Cause, CommitId, Concern, Cost, Digest, Edit, Event, Failure, Goal, Hypothesis,
+    Measurement, Metric, Operator, Outcome, Phase, Prediction, Provenance, Purpose, Quarantine,
+    RedLine, ReplicateId, Severity, Split, StudyId, Task, TreeId, TrialNo, Verdict,
     study::{Fixed, Rules, Settings},
     task::{Command, Environment, Limits, Network, Recipe, Stage},
-    trial::{Direction, FileChange, Measured, UnitRecord},
+    trial::{Direction, FileChange, Measured, Testimony, UnitRecord},
 };
 use uuid::Uuid;
 
@@ -21,6 +21,7 @@ fn task() -> Task {
             edit: vec!["*.py".to_owned()],
             writable: false,
             max_file_bytes: 1 << 20,
+            max_data_bytes: None,
         },
         surfaces: Vec::new(),
         environment: Environment::default(),
@@ -39,7 +40,9 @@ fn task() -> Task {
         metric: Metric { name: "bpb".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
         gates: Vec::new(),
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }
 
@@ -94,6 +97,7 @@ fn edit(no: u32) -> Edit {
             removed: 1,
             ..FileChange::default()
         }],
+        inspection: empiric_core::Inspection::default(),
         detail: serde_json::json!({"knob": "model.py:DEPTH", "value": no}),
     }
 }
@@ -124,6 +128,11 @@ fn result(value: f64, failed: bool) -> Measured {
         }],
         cost: Cost { wall_s: 1.5, cpu_s: 1.3, ..Cost::default() },
         feedback: String::new(),
+        testimony: Testimony {
+            samples: BTreeMap::from([(Split::Search, 900)]),
+            outputs: Some("6d".to_owned()),
+            ..Testimony::default()
+        },
     }
 }
 
@@ -193,6 +202,7 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
     let (mut trials, mut leases, mut segment) = (0, 0, 0);
     let mut open: Vec<u32> = Vec::new();
     let mut held: BTreeMap<u32, (ReplicateId, u32)> = BTreeMap::new();
+    let mut doubted = std::collections::BTreeSet::new();
     for &(step, which, value) in steps {
         let trial = open.get(which as usize % open.len().max(1)).copied();
         let lease = held.iter().nth(which as usize % held.len().max(1)).map(|(n, l)| (*n, *l));
@@ -206,9 +216,10 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
                 events.push(Event::Proposed { trial: TrialNo(no), edit: edit(no) });
             }
             (2..=4, Some(no), _) => {
-                let purpose = match which % 4 {
+                let purpose = match which % 5 {
                     0 => Purpose::Confirm { of: TrialNo(no) },
                     1 => Purpose::Report,
+                    2 => Purpose::Audit { of: TrialNo(no) },
                     _ => Purpose::Search,
                 };
                 let (id, event) = leased(no, leases, purpose);
@@ -235,6 +246,12 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
                     _ => valid(Verdict::Discard),
                 };
                 events.push(Event::Concluded { trial: TrialNo(no), outcome });
+            }
+            (11, Some(no), _) if which % 2 == 0 && doubted.insert(no) => {
+                let why = "two seeds had one answer".to_owned();
+                let concern = Concern { line: RedLine::Seed, severity: Severity::Quarantine, why };
+                let quarantine = Quarantine { concerns: vec![concern], nonce: u64::MAX - 1 };
+                events.push(Event::Quarantined { trial: TrialNo(no), quarantine });
             }
             (10, ..) => {
                 segment += 1;

@@ -46,6 +46,7 @@ fn task() -> Task {
             edit: vec!["*.py".to_owned(), "conf/**".to_owned()],
             writable: false,
             max_file_bytes: 600,
+            max_data_bytes: None,
         },
         surfaces: vec![
             surface("model", &["model*.py", "train.py#Model"]),
@@ -62,7 +63,9 @@ fn task() -> Task {
         metric: metric(),
         pattern: None,
         gates: Vec::new(),
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }
 

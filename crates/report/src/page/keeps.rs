@@ -1,7 +1,9 @@
 //! What was kept and why: a table, then one card per kept trial with its change.
 
+use std::sync::Arc;
+
 use empiric_core::{
-    Outcome, Prediction, Provenance, Purpose, Split, Trial, TrialNo, trial::Direction,
+    Outcome, Prediction, Provenance, Purpose, Split, Trial, TrialNo, Verdict, trial::Direction,
 };
 
 use super::{
@@ -31,9 +33,9 @@ pub(super) fn write(view: &View<'_>, diffs: &dyn Fn(TrialNo) -> Option<String>, 
         })
         .collect();
     if kept.is_empty() {
-        out.push_str(
-            "<p>Nothing: no trial has passed confirmation on fresh seeds.</p>\n</section>\n",
-        );
+        out.push_str("<p>Nothing: no trial has passed confirmation on fresh seeds.</p>\n");
+        doubted(view, out);
+        out.push_str("</section>\n");
         return;
     }
     if omitted > 0 {
@@ -49,7 +51,42 @@ pub(super) fn write(view: &View<'_>, diffs: &dyn Fn(TrialNo) -> Option<String>, 
         }
         out.push_str("</article>\n");
     }
+    doubted(view, out);
     out.push_str("</section>\n");
+}
+
+/// Trials that passed confirmation, were doubted by the supervisor, and were not kept.
+fn doubted(view: &View<'_>, out: &mut String) {
+    let refuted = |trial: &&Arc<Trial>| {
+        trial.quarantine.is_some()
+            && matches!(&trial.outcome, Some(outcome) if !matches!(outcome, Outcome::Valid { verdict: Verdict::Keep, .. }))
+    };
+    let trials: Vec<_> = view.study.trials().iter().filter(refuted).take(MOST).collect();
+    if trials.is_empty() {
+        return;
+    }
+    out.push_str("<h3>Doubted, measured once more, and not kept</h3>\n<ul>\n");
+    for trial in trials {
+        let why: Vec<String> = trial
+            .quarantine
+            .iter()
+            .flat_map(|held| &held.concerns)
+            .map(ToString::to_string)
+            .collect();
+        let end = match &trial.outcome {
+            Some(Outcome::Valid { verdict, reason, .. }) => format!("{verdict}: {reason}"),
+            Some(Outcome::Failed(failure)) => format!("{failure}: {}", failure.excerpt),
+            None => String::new(),
+        };
+        put!(
+            out,
+            "<li id=\"{no}\"><b>{no}</b> {} <span class=\"faint\">{}</span></li>\n",
+            line(&why.join("; "), 600),
+            line(&end, 600),
+            no = trial.no,
+        );
+    }
+    out.push_str("</ul>\n");
 }
 
 struct Kept<'a> {
@@ -129,6 +166,10 @@ fn card(view: &View<'_>, kept: &Kept<'_>, out: &mut String) {
     );
     let mut row = |name: &str, value: &str| put!(out, "<dt>{name}</dt><dd>{value}</dd>\n");
     row("evidence", &line(reason, 400));
+    if let Some(held) = &trial.quarantine {
+        let words: Vec<String> = held.concerns.iter().map(ToString::to_string).collect();
+        row("quarantine", &line(&words.join("; "), 600));
+    }
     if let Some(prediction) = edit.and_then(|edit| edit.hypothesis.prediction.as_ref()) {
         let came = calibration::came(view, trial, &prediction.metric).map_or_else(
             || "was not measured beside its parent".to_owned(),

@@ -181,7 +181,7 @@ fn cost(view: &View<'_>, out: &mut String) {
         let Some(result) = &replicate.result else { continue };
         let sum = match replicate.purpose {
             Purpose::Search => &mut sums[0],
-            Purpose::Confirm { .. } => &mut sums[1],
+            Purpose::Confirm { .. } | Purpose::Audit { .. } => &mut sums[1],
             Purpose::Report => &mut sums[2],
         };
         sum.1 += 1;

@@ -319,3 +319,31 @@ fn scales_survive_any_numbers() {
         }
     }
 }
+
+#[test]
+fn the_supervisors_words_are_shown_of_trials_that_were_kept_and_of_others() {
+    let mut story = Story::new(task());
+    let valid = |verdict| Outcome::Valid {
+        verdict,
+        reason: "the audit found +0.1".to_owned(),
+        gain: Some(0.1),
+        gain_interval: None,
+    };
+    for (verdict, why) in
+        [(Verdict::Keep, "a <large> gain"), (Verdict::Inconclusive, "a larger one")]
+    {
+        let trial = story.propose(&[TrialNo::BASELINE], Operator::Tune, 0.1, "it helps", None);
+        story.doubt(trial, why);
+        story.conclude(trial, valid(verdict));
+    }
+    let page = html(&story.study, &|_| None, &facts());
+    check_markup(&page);
+    let keeps = words(between(&page, "<section id=\"keeps\">", "</section>"));
+    assert!(keeps.contains("quarantine red line 9 (jump): a &lt;large&gt; gain"), "{keeps}");
+    assert!(
+        keeps.contains(
+            "not kept t2 red line 9 (jump): a larger one inconclusive: the audit found +0.1"
+        ),
+        "{keeps}"
+    );
+}

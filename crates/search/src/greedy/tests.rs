@@ -112,7 +112,13 @@ fn debugging_stops_at_its_depth() {
 fn what_broke_a_rule_of_validity_is_left_alone() {
     let prepare = |ledger: &mut Ledger| {
         let trial = ledger.edited(improve(TrialNo::BASELINE));
-        ledger.failed(trial, Failure::new(Phase::Score, Cause::RedLine { line: 2 }));
+        ledger.failed(
+            trial,
+            Failure::new(
+                Phase::Score,
+                Cause::RedLine { line: empiric_core::RedLine::ProtectedData },
+            ),
+        );
     };
     assert!(share("greedy", prepare, Operator::Debug) == 0.0);
 }

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, process::Command, time::Duration};
 
 use super::{Fixture, GOOD, names, on, told};
-use crate::{Environments, Error, Requirement, Step, init, load, prepare};
+use crate::{Environments, Error, Requirement, Step, bare, init, load, prepare};
 
 /// The good file with an environment and a command that makes data.
 fn preparing(script: &str) -> Fixture {
@@ -257,4 +257,38 @@ fn starter_files_load() {
         assert_eq!(loaded.task.evaluator.is_some(), dir != "shell");
         assert!(matches!(init(&root), Err(Error::Exists(_))));
     }
+}
+
+#[test]
+fn a_bare_environment_runs_and_has_nothing_to_read() {
+    let list = "python3 -c 'import colorsys; print(colorsys.__file__)' > $EMPIRIC_DATA/hidden/list";
+    let fixture = preparing(&format!("{MAKES}{list}\n"));
+    let text = fs_err::read_to_string(fixture.root().join("task.toml")).unwrap();
+    let text = text.replace("[environment]", "[environment]\nrequirements = \"none.txt\"");
+    fixture.write("none.txt", "");
+    fixture.write("task.toml", &format!("{text}\n[sandbox]\nhide = \"data/hidden/list\"\n"));
+    let loaded = fixture.good();
+    let environment = Environments::new(&fixture.host).ensure(&loaded, &mut on).unwrap();
+    let data = prepare(&loaded, &environment, &fixture.host, &mut on).unwrap();
+    let made = bare(&loaded, &environment, &data, &fixture.host, &mut on).unwrap().unwrap();
+    assert_eq!(
+        bare(&loaded, &environment, &data, &fixture.host, &mut on).unwrap().as_ref(),
+        Some(&made),
+        "it is made once"
+    );
+
+    let says = |code: &str| {
+        let mut python = Command::new(made.bin.join("python"));
+        let output = python.args(["-c", code]).env_clear().envs(&made.vars).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(
+        says("import json, random; print(json.dumps([1]), json.__doc__ or 'silent')"),
+        "[1] silent\n"
+    );
+    assert_eq!(says("import colorsys; print('found')"), "", "the hidden module is left out");
+    let sources =
+        "import pathlib, sys; print(sum(1 for _ in pathlib.Path(sys.prefix).rglob('*.py')))";
+    assert_eq!(says(sources), "0\n");
+    assert!(made.read_paths.iter().all(|path| path.exists()));
 }

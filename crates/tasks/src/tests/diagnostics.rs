@@ -80,7 +80,7 @@ fn keys() {
         "zebra",
         &[
             "3: unknown key `zebra` | the keys here are artifact, data, environment, evaluator, gate, metric, name, \
-         predictor, prepare, recipe, sandbox, schema, stage, summary and surface",
+         plausible, predictor, prepare, recipe, sandbox, schema, stage, summary and surface",
         ],
     );
     expect("schema = 1\n", "", &["0: `schema` is missing | add `schema = 1`"]);

@@ -2,7 +2,7 @@
 
 use empiric_core::{
     Bound, Gate, Goal, Metric,
-    task::{ARTIFACT_BYTES, STAGE_RESOURCES, Stage},
+    task::{ARTIFACT_BYTES, PREDICTOR, UNIT_RESOURCES},
 };
 use regex::Regex;
 
@@ -16,12 +16,12 @@ impl Check<'_> {
     pub(super) fn metric(
         &mut self,
         table: Option<&MetricTable>,
-        stages: &[Stage],
+        units: &[&str],
         evaluated: bool,
     ) -> (Metric, Option<String>) {
         let name = table.and_then(|table| table.name.as_ref());
         if let Some(name) = name {
-            self.metric_name(name, stages);
+            self.metric_name(name, units);
         }
         let pattern = table.and_then(|table| table.pattern.as_ref());
         if let Some(pattern) = pattern {
@@ -43,12 +43,12 @@ impl Check<'_> {
         (metric, pattern.map(|pattern| pattern.get().clone()))
     }
 
-    pub(super) fn gates(&mut self, tables: &[At<GateTable>], stages: &[Stage]) -> Vec<Gate> {
+    pub(super) fn gates(&mut self, tables: &[At<GateTable>], units: &[&str]) -> Vec<Gate> {
         let mut gates = Vec::new();
         for table in tables {
             let gate = table.get();
             let Some(metric) = &gate.metric else { continue };
-            self.metric_name(metric, stages);
+            self.metric_name(metric, units);
             let (bound, value) = match (&gate.min, &gate.max) {
                 (Some(min), None) => (Bound::Min(*min.get()), min),
                 (None, Some(max)) => (Bound::Max(*max.get()), max),
@@ -84,7 +84,7 @@ impl Check<'_> {
     }
 
     /// Checks a name that may be one of the harness's. Others are the evaluator's own business.
-    fn metric_name(&mut self, name: &At<String>, stages: &[Stage]) {
+    fn metric_name(&mut self, name: &At<String>, units: &[&str]) {
         let text = name.get();
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             self.problems
@@ -100,13 +100,13 @@ impl Check<'_> {
             return;
         }
         let Some((stage, resource)) = text.split_once('.') else { return };
-        let known = stages.iter().any(|s| s.name == stage);
-        let measured = STAGE_RESOURCES.contains(&resource);
+        let known = units.contains(&stage);
+        let measured = UNIT_RESOURCES.contains(&resource);
         if measured && !known {
-            let names = || stages.iter().map(|stage| stage.name.as_str());
-            let help = match stages {
-                [] => "declare it by `[[stage]]`".to_owned(),
-                [only] => format!("the one stage is `{}`", only.name),
+            let names = || units.iter().copied();
+            let help = match units {
+                [] | [PREDICTOR] => "declare it by `[[stage]]`".to_owned(),
+                [only] => format!("the one stage is `{only}`"),
                 _ => format!("the stages are {}", one_of(names()).replace(" or ", " and ")),
             };
             self.problems
@@ -121,8 +121,8 @@ impl Check<'_> {
             self.problems
                 .add(name.span(), format!("`{resource}` is not measured of stages"))
                 .label("unknown resource")
-                .help(format!("of stages are measured {}", STAGE_RESOURCES.join(", ")))
-                .help_if(did_you_mean(resource, STAGE_RESOURCES));
+                .help(format!("of stages are measured {}", UNIT_RESOURCES.join(", ")))
+                .help_if(did_you_mean(resource, UNIT_RESOURCES));
         }
     }
 }

@@ -78,8 +78,10 @@ impl Check<'_> {
         let max_file_bytes = table
             .and_then(|table| table.max_file_size.as_ref())
             .map_or(1 << 20, |size| size.get().0);
+        let max_data_bytes =
+            table.and_then(|table| table.max_data.as_ref()).map(|size| size.get().0);
         Checked {
-            recipe: Recipe { root, edit: globs, writable, max_file_bytes },
+            recipe: Recipe { root, edit: globs, writable, max_file_bytes, max_data_bytes },
             dir: dir.unwrap_or_default(),
             files,
             editable,

@@ -122,6 +122,7 @@ pub(super) fn task(gated: bool) -> Task {
             edit: vec!["*.py".to_owned()],
             writable: false,
             max_file_bytes: 1 << 20,
+            max_data_bytes: None,
         },
         surfaces: Vec::new(),
         environment: Environment::default(),
@@ -138,7 +139,9 @@ pub(super) fn task(gated: bool) -> Task {
         } else {
             Vec::new()
         },
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     }
 }
 
@@ -349,6 +352,7 @@ impl Sim {
             tree: TreeId(tree),
             commit: CommitId(tree),
             files: Vec::new(),
+            inspection: empiric_core::Inspection::default(),
             detail: proposal.detail.clone(),
         };
         self.add(Event::Proposed { trial, edit });

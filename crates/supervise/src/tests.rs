@@ -1,0 +1,4 @@
+//! Every line crossed once, and what comes near it and does not cross.
+
+mod edits;
+mod measured;
