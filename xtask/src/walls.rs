@@ -13,34 +13,35 @@ use serde_json::Value;
 use crate::tools::root;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("core", &[]),
+    ("doors", &[]),
     ("sandbox", &[]),
     ("decide", &["core"]),
     ("search", &["core"]),
-    ("ledger", &["core"]),
-    ("lineage", &["core"]),
+    ("ledger", &["core", "doors"]),
+    ("lineage", &["core", "doors"]),
     ("tasks", &["core"]),
     ("agents", &["core"]),
-    ("evaluate", &["core", "sandbox"]),
-    ("executor", &["core", "evaluate", "sandbox"]),
+    ("evaluate", &["core", "doors", "sandbox"]),
+    ("executor", &["core", "doors", "evaluate", "sandbox"]),
     ("report", &["core", "decide", "lineage"]),
     (
         "engine",
         &[
-            "agents", "core", "decide", "evaluate", "executor", "ledger", "lineage", "sandbox",
-            "search",
+            "agents", "core", "decide", "doors", "evaluate", "executor", "ledger", "lineage",
+            "sandbox", "search",
         ],
     ),
     (
         "cli",
         &[
-            "agents", "core", "decide", "engine", "evaluate", "ledger", "lineage", "report",
-            "sandbox", "search", "tasks",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage",
+            "report", "sandbox", "search", "tasks",
         ],
     ),
     ("bench", &["agents", "core", "engine", "evaluate", "sandbox", "tasks"]),
-    ("testkit", &["core", "ledger"]),
+    ("testkit", &["core", "doors", "ledger"]),
     ("xtask", &[]),
 ];
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo};
+use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Logs, Pool};
 use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
 use empiric_lineage::{CommitSpec, Import, Rules, Store};
@@ -52,7 +53,10 @@ impl Engine {
             clock: Arc::clone(&options.clock),
             durability: empiric_ledger::Durability::default(),
         })?;
+        doors::before(Door::Recover);
         empiric_executor::recover(&layout.slots())?;
+        doors::after(Door::Recover);
+        layout.has_room()?;
         let history = History::take(&options, &ledger, policy, &observer).await?;
         let store = Arc::new(store(&layout.store(), history.study.trials().is_empty())?);
         let runner = LocalRunner::new(

@@ -115,6 +115,10 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
         found.checked.verdicts = replay.verdicts;
     }
     found.checked.commits = expected.len() as u64;
+    // A session that died at its very start has made no store yet, and refers to nothing in it.
+    if expected.is_empty() && !layout.store().exists() {
+        return Ok(());
+    }
     for fault in Store::open(&layout.store())?.verify(expected)? {
         let event = fault.trial.and_then(|trial| proposed_at.get(&trial).copied());
         found.faults.push(Fault { event, what: fault.what });

@@ -7,6 +7,7 @@ use std::{
 };
 
 use empiric_core::BlobId;
+use empiric_doors::{self as doors, Door};
 use empiric_evaluate::{Lost, Runner, UnitSpec};
 use empiric_sandbox::{
     Cgroup, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair,
@@ -120,12 +121,14 @@ impl LocalRunner {
             cgroup: self.cgroup.clone(),
             record: spec.record,
         };
+        doors::before(Door::UnitStart);
         let Launch { connection, request } = zygote.launch(&unit, pipes).map_err(lost)?;
         connection.set_nonblocking(true).map_err(lost)?;
         let mut connection = UnixStream::from_std(connection).map_err(lost)?;
         let (mut helper, mut harness) = connection.split();
         // A helper that is gone already shows in the missing report.
         harness.write_all(&request).await.ok();
+        doors::after(Door::UnitStart);
         let mut answer = Vec::new();
         let heard = tokio::select! {
             heard = helper.read_to_end(&mut answer) => heard,
@@ -135,7 +138,10 @@ impl LocalRunner {
             }
         };
         heard.map_err(lost)?;
-        answered(&answer).map_err(lost)
+        doors::before(Door::UnitEnd);
+        let report = answered(&answer).map_err(lost)?;
+        doors::after(Door::UnitEnd);
+        Ok(report)
     }
 }
 
