@@ -46,8 +46,8 @@ impl Engine {
         let rules = Arc::new(Rules::new(task)?);
         let policy = empiric_search::policy(&options.settings.policy)
             .ok_or_else(|| Error::Policy(options.settings.policy.clone()))?;
-        let gpus = task.stages.iter().map(|stage| stage.command.limits.gpus).max().unwrap_or(0);
-        let pool = Pool::local(&layout.slots(), options.slots, gpus as usize, &options.gpus)?;
+        let gpus = task.gpus() as usize;
+        let pool = Pool::local(&layout.slots(), options.slots, gpus, &options.gpus)?;
         let ledger = Ledger::open(empiric_ledger::Options {
             dir: layout.root().to_owned(),
             clock: Arc::clone(&options.clock),
