@@ -10,7 +10,7 @@ use empiric_core::BlobId;
 use empiric_doors::{self as doors, Door};
 use empiric_evaluate::{Lost, Runner, UnitSpec};
 use empiric_sandbox::{
-    Cgroup, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair,
+    Cgroup, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair, reap_orphans,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -137,11 +137,23 @@ impl LocalRunner {
                 helper.read_to_end(&mut answer).await
             }
         };
-        heard.map_err(lost)?;
         doors::before(Door::UnitEnd);
-        let report = answered(&answer).map_err(lost)?;
+        let report = heard.map_err(lost).and_then(|_| answered(&answer).map_err(lost));
         doors::after(Door::UnitEnd);
-        Ok(report)
+        match report {
+            Ok(report) => Ok(report),
+            Err(gone) => Err(abandoned(unit.record, gone).await),
+        }
+    }
+}
+
+/// Ends what a unit has left whose helper died before it could. The slot's next unit would write over its record, and
+/// nobody would find it any more.
+async fn abandoned(record: PathBuf, gone: Lost) -> Lost {
+    match tokio::task::spawn_blocking(move || reap_orphans(&record)).await {
+        Ok(Ok(())) => gone,
+        Ok(Err(error)) => Lost(format!("{}; then: {error}", gone.0)),
+        Err(error) => Lost(format!("{}; then: {error}", gone.0)),
     }
 }
 
