@@ -53,7 +53,9 @@ fn main() -> anyhow::Result<ExitCode> {
 
 fn faults(short: bool) -> anyhow::Result<ExitCode> {
     machine::ready()?;
-    faults::run(short, &build("empiric-cli", "empiric", !short)?)
+    let crashable = build("empiric-cli", "empiric", false)?;
+    let exe = if short { crashable.clone() } else { build("empiric-cli", "empiric", true)? };
+    faults::run(short, &exe, &crashable)
 }
 
 fn cheats(short: bool, only: &[&str]) -> anyhow::Result<ExitCode> {

@@ -13,18 +13,19 @@ use serde_json::Value;
 use crate::tools::root;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 18] = [
+const EDGES: [(&str, &[&str]); 19] = [
     ("core", &[]),
+    ("doors", &[]),
     ("sandbox", &[]),
     ("supervise", &["core"]),
     ("decide", &["core", "supervise"]),
     ("search", &["core"]),
-    ("ledger", &["core"]),
-    ("lineage", &["core"]),
+    ("ledger", &["core", "doors"]),
+    ("lineage", &["core", "doors"]),
     ("tasks", &["core"]),
     ("agents", &["core"]),
-    ("evaluate", &["core", "sandbox"]),
-    ("executor", &["core", "evaluate", "sandbox"]),
+    ("evaluate", &["core", "doors", "sandbox"]),
+    ("executor", &["core", "doors", "evaluate", "sandbox"]),
     ("report", &["core", "decide", "lineage"]),
     (
         "engine",
@@ -32,6 +33,7 @@ const EDGES: [(&str, &[&str]); 18] = [
             "agents",
             "core",
             "decide",
+            "doors",
             "evaluate",
             "executor",
             "ledger",
@@ -44,13 +46,13 @@ const EDGES: [(&str, &[&str]); 18] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "engine", "evaluate", "ledger", "lineage", "report",
-            "sandbox", "search", "tasks",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage",
+            "report", "sandbox", "search", "tasks",
         ],
     ),
     ("arena", &["agents", "core", "decide", "search"]),
     ("bench", &["agents", "core", "engine", "evaluate", "sandbox", "tasks"]),
-    ("testkit", &["core", "ledger"]),
+    ("testkit", &["core", "doors", "ledger"]),
     ("xtask", &[]),
 ];
 

@@ -27,6 +27,12 @@ fn read(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// Where a test wants this process to end as `kill -9` would; not in what is built for use.
+#[cfg(debug_assertions)]
+pub(crate) fn crash_at() -> Option<empiric_doors::Point> {
+    env::var_os("EMPIRIC_CRASH_AT")?.to_str()?.parse().ok()
+}
+
 /// What the tasks crate needs to know of this machine.
 pub(crate) fn host() -> empiric_tasks::Host {
     let home = || read("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);

@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Usage = 2,
     /// The task, or a file that was named, is not usable.
     Input = 3,
-    /// The study cannot be used: it is held by another process, of another task, or from a newer version.
+    /// The study cannot be used: it is held by another process, of another task, from a newer version, or damaged.
     Study = 4,
     /// Verification found faults.
     Faults = 5,
@@ -24,23 +24,26 @@ pub(crate) enum Kind {
     Sandbox = 6,
     /// The baseline cannot be measured, or the evaluator keeps failing.
     Broken = 7,
+    /// The disk is full or read-only.
+    Disk = 8,
     /// Interrupted; the same command goes on.
     Interrupted = 130,
 }
 
 impl Kind {
     /// Every kind with what it means: the registry that the help text is made of.
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Internal, "Empiric itself failed"),
         (Self::Usage, "the command line is not understood"),
         (Self::Input, "the task, or a file that was named, is not usable"),
         (
             Self::Study,
-            "the study is held by another process, of another task, or from a newer version",
+            "the study is held by another process, of another task, from a newer version, or damaged",
         ),
         (Self::Faults, "verification found faults"),
         (Self::Sandbox, "the asked sandbox level is not to be had here"),
         (Self::Broken, "the baseline cannot be measured, or the evaluator keeps failing"),
+        (Self::Disk, "the disk is full or read-only; once it is not, the same command goes on"),
         (Self::Interrupted, "interrupted; the same command goes on"),
     ];
 }
@@ -69,7 +72,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
-        Self { kind, error: error.into(), hints: Vec::new(), rendered: None }
+        let hints = Vec::from_iter((kind == Kind::Disk).then(|| NOTHING_LOST.to_owned()));
+        Self { kind, error: error.into(), hints, rendered: None }
     }
 
     pub(crate) fn say(kind: Kind, message: impl Into<String>) -> Self {
@@ -99,9 +103,44 @@ impl Failure {
     }
 }
 
+/// What is said of a disk that cannot be written.
+const NOTHING_LOST: &str =
+    "nothing is lost: free some space, or make the study writable, and the same command goes on";
+
+/// `usual`, unless it is the disk that refuses.
+fn disk_or(usual: Kind, error: &(dyn std::error::Error + 'static)) -> Kind {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(refused) {
+            return Kind::Disk;
+        }
+        cause = error.source();
+    }
+    usual
+}
+
+/// Whether it is a full or a read-only disk that refuses.
+fn refused(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    let kinds = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::ReadOnlyFilesystem];
+    kinds.contains(&error.kind())
+}
+
+fn ledger_kind(error: &empiric_ledger::Error) -> Kind {
+    let disk = matches!(error, empiric_ledger::Error::Full(_) | empiric_ledger::Error::ReadOnly(_));
+    if disk { Kind::Disk } else { Kind::Study }
+}
+
+fn lineage_kind(error: &empiric_lineage::Error) -> Kind {
+    if let empiric_lineage::Error::Io(error) = error {
+        return disk_or(Kind::Study, error);
+    }
+    disk_or(Kind::Study, error)
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(Kind::Internal, error)
+        Self::new(disk_or(Kind::Internal, &error), error)
     }
 }
 
@@ -113,13 +152,13 @@ impl From<serde_json::Error> for Failure {
 
 impl From<empiric_ledger::Error> for Failure {
     fn from(error: empiric_ledger::Error) -> Self {
-        Self::new(Kind::Study, error)
+        Self::new(ledger_kind(&error), error)
     }
 }
 
 impl From<empiric_lineage::Error> for Failure {
     fn from(error: empiric_lineage::Error) -> Self {
-        Self::new(Kind::Study, error)
+        Self::new(lineage_kind(&error), error)
     }
 }
 
@@ -131,16 +170,19 @@ impl From<empiric_core::study::OutOfOrder> for Failure {
 
 impl From<empiric_engine::Error> for Failure {
     fn from(error: empiric_engine::Error) -> Self {
+        use empiric_engine::Error;
         let kind = match &error {
-            empiric_engine::Error::Io(_) | empiric_engine::Error::Harness(_) => Kind::Internal,
-            empiric_engine::Error::Policy(_) => Kind::Usage,
-            empiric_engine::Error::Executor(_)
-            | empiric_engine::Error::Asked { .. }
-            | empiric_engine::Error::Ledger(_)
-            | empiric_engine::Error::Lineage(_)
-            | empiric_engine::Error::OutOfOrder(_)
-            | empiric_engine::Error::OtherTask { .. }
-            | empiric_engine::Error::TaskChanged => Kind::Study,
+            Error::Io(error) => disk_or(Kind::Internal, error),
+            Error::Harness(_) => Kind::Internal,
+            Error::DiskFull { .. } => Kind::Disk,
+            Error::Policy(_) => Kind::Usage,
+            Error::Ledger(error) => ledger_kind(error),
+            Error::Lineage(error) => lineage_kind(error),
+            Error::Executor(error) => disk_or(Kind::Study, error),
+            Error::Asked { .. }
+            | Error::OutOfOrder(_)
+            | Error::OtherTask { .. }
+            | Error::TaskChanged => Kind::Study,
         };
         Self::new(kind, error)
     }

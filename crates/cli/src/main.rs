@@ -29,6 +29,10 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "__unit") {
         return empiric_sandbox::unit_main(std::env::args_os().skip(2));
     }
+    #[cfg(debug_assertions)]
+    if let Some(point) = ambient::crash_at() {
+        empiric_doors::arm(point);
+    }
     let cli = Cli::parse();
     let json = wants_json(&cli.verb);
     match carry_out(&cli.verb) {

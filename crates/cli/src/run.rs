@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let task = &ready.loaded.task;
     let dir = args.study.clone().unwrap_or_else(|| PathBuf::from("studies").join(&task.name));
     let layout = Layout::new(std::path::absolute(&dir)?);
-    let slots = args.machine.slots.map_or_else(default_slots, usize::from);
+    let slots = args.machine.slots.map_or_else(|| default_slots(task), usize::from);
     let settings = settings(args, budget, &layout)?;
     let (level, capabilities) = setup::level(args.machine.sandbox)?;
     if level == Level::None {
@@ -196,8 +196,22 @@ pub(crate) fn shown(layout: &Layout) -> String {
     relative.unwrap_or_else(|| layout.root().to_owned()).display().to_string()
 }
 
-fn default_slots() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+/// Half the cores, and no more slots than the machine has GPUs for.
+fn default_slots(task: &empiric_core::Task) -> usize {
+    let slots = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
+    match task.gpus() as usize {
+        0 => slots,
+        each => {
+            let found = ambient::gpus().len();
+            let most = (found / each).max(1);
+            if most < slots {
+                out::talk(&format!(
+                    "note: {most} of {slots} slots, for {found} GPUs at {each} each"
+                ));
+            }
+            slots.min(most)
+        }
+    }
 }
 
 fn word(sandbox: Sandbox) -> &'static str {

@@ -95,6 +95,14 @@ pub(crate) fn ready_again(layout: &Layout) -> Result<(Ready, Asked), Failure> {
 
 /// An interrupt ends the programs of the task's author that run here, and with them the command.
 fn install(loaded: Loaded, quick: Option<QuickAsked>, host: &Host) -> Result<Ready, Failure> {
+    let (needed, found) = (loaded.task.gpus() as usize, ambient::gpus().len());
+    if needed > found {
+        let what =
+            format!("the task asks for {needed} GPUs in each slot, and this machine shows {found}");
+        return Err(Failure::say(Kind::Input, what).hint(
+            "a GPU shows as /dev/nvidiaN; task.toml says `gpus` in the limits of a command",
+        ));
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     let listening =
         signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;

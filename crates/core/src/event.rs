@@ -167,6 +167,26 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every event's name.
+    pub const NAMES: [&'static str; 16] = [
+        "study_opened",
+        "session_started",
+        "segment_opened",
+        "budget_set",
+        "asked",
+        "proposed",
+        "leased",
+        "measured",
+        "fenced",
+        "concluded",
+        "report_opened",
+        "noted",
+        "paused",
+        "resumed",
+        "stopped",
+        "finished",
+    ];
+
     /// Its stable name, as in the JSON form.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -213,5 +233,19 @@ impl Event {
             | Self::Stopped { .. }
             | Self::Finished { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_json_form() {
+        let unknown = serde_json::from_str::<Event>(r#"{"event": "?"}"#).unwrap_err().to_string();
+        let expected = unknown.split_once("expected one of ").map(|(_, list)| list);
+        let named: Vec<&str> = expected.into_iter().flat_map(|list| list.split('`')).collect();
+        let known: Vec<&str> = named.into_iter().skip(1).step_by(2).collect();
+        assert_eq!(known, Event::NAMES);
     }
 }

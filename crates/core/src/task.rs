@@ -52,6 +52,14 @@ pub struct Task {
 }
 
 impl Task {
+    /// GPUs that a slot needs: the most that any of its units asks for.
+    #[must_use]
+    pub fn gpus(&self) -> u32 {
+        let stages = self.stages.iter().map(|stage| &stage.command);
+        let others = self.evaluator.iter().chain(&self.predictor);
+        stages.chain(others).map(|command| command.limits.gpus).max().unwrap_or(0)
+    }
+
     /// Who vouches for the task's metric: the harness for resource metrics, else the evaluator, else the recipe.
     #[must_use]
     pub fn provenance(&self) -> Provenance {

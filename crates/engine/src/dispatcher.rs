@@ -12,6 +12,7 @@ use empiric_core::{
     trial::Measured,
 };
 use empiric_decide::{Closing, Step, Wanted};
+use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Pool, Slot};
 use empiric_ledger::{Inbox, Ledger};
 use empiric_search::Policy;
@@ -141,6 +142,7 @@ impl Engine {
     }
 
     pub(crate) fn stop(&mut self, control: Control, why: String) {
+        doors::before(Door::Stop);
         if control == Control::Kill {
             self.runner.cancel();
         }
@@ -194,6 +196,7 @@ impl Engine {
             if !self.study.leases().is_empty() {
                 return Ok(None);
             }
+            doors::after(Door::Stop);
             let why = why.clone();
             self.commit(vec![Event::Stopped { by: why.clone() }]).await?;
             return Ok(Some(Ended::Stopped(why)));
@@ -256,7 +259,10 @@ impl Engine {
                 Outcome::Valid { .. } | Outcome::Failed(_) => (self.spoilt, self.barren) = (0, 0),
             }
         }
-        self.commit(vec![Event::Concluded { trial, outcome }]).await
+        doors::before(Door::Verdict);
+        self.commit(vec![Event::Concluded { trial, outcome }]).await?;
+        doors::after(Door::Verdict);
+        Ok(())
     }
 
     async fn broken(&mut self, what: &str) -> Result<Ended, Error> {
@@ -314,6 +320,7 @@ impl Engine {
     ) -> Result<Option<Ended>, Error> {
         let champion = self.study.champion();
         if champion != TrialNo::BASELINE && self.options.search {
+            doors::before(Door::Closing);
             if self.study.report() != Some(champion) {
                 self.commit(vec![Event::ReportOpened { champion }]).await?;
             }
@@ -323,7 +330,7 @@ impl Engine {
                     return Ok(None);
                 }
                 Closing::Wait => return Ok(None),
-                Closing::Done => {}
+                Closing::Done => doors::after(Door::Closing),
             }
         }
         if self.study.state() != State::Finished {
@@ -363,7 +370,13 @@ impl Engine {
             events.push(Event::Leased { replicate, trial, purpose, index, seed, slot: name });
             starting.push((replicate, trial, seed, slot, tree));
         }
+        if starting.is_empty() {
+            return Ok(queue.len());
+        }
+        self.options.layout.has_room()?;
+        doors::before(Door::Lease);
         self.commit(events).await?;
+        doors::after(Door::Lease);
         for (replicate, trial, seed, slot, tree) in starting {
             self.start_replicate(replicate, trial, seed, slot, tree);
         }
@@ -393,7 +406,9 @@ impl Engine {
             let recipe = slot.dirs.recipe.clone();
             let before = Arc::clone(&look);
             let made = blocking(move || {
+                doors::before(Door::Materialize);
                 store.materialize(tree, &recipe, previous)?;
+                doors::after(Door::Materialize);
                 Ok::<_, Error>(before()?)
             });
             let ran = match made.await {
@@ -462,6 +477,8 @@ impl Engine {
             }
             Input::Measured(replicate, trial, slot, ran) => {
                 self.pool.give(slot);
+                // On a full disk a unit fails, or worse, through no fault of its own.
+                self.options.layout.has_room()?;
                 let result = match ran {
                     Ran::Done(result) => result,
                     Ran::Drifted(fixed) => return self.drifted(replicate, trial, fixed).await,

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use empiric_doors::{self as doors, Door};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+
+/// Bytes that must be free where a study is: for its next events and logs, and for what small units write.
+const ROOM: u64 = 16 << 20;
 
 /// A study's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,17 @@ impl Layout {
     #[must_use]
     pub fn asked(&self) -> PathBuf {
         self.root.join("study.toml")
+    }
+
+    /// Refuses to go on where a unit could run into the end of the disk: what it then made of it would not tell.
+    pub(crate) fn has_room(&self) -> Result<(), Error> {
+        let found = rustix::fs::statvfs(&self.root).map_err(std::io::Error::from)?;
+        let (free, needed) = (found.f_bavail.saturating_mul(found.f_frsize) >> 10, ROOM >> 10);
+        // Some file systems do not say how large they are.
+        if found.f_blocks > 0 && free < needed {
+            return Err(Error::DiskFull { path: self.root.clone(), free, needed });
+        }
+        Ok(())
     }
 
     /// Whether there is a study here.
@@ -102,11 +117,14 @@ impl Asked {
     /// # Errors
     /// When the directory cannot be written.
     pub fn write(&self, layout: &Layout) -> Result<(), Error> {
+        doors::before(Door::StudyFile);
         fs::create_dir_all(layout.root())?;
         let path = layout.asked();
         let text = toml::to_string(self).map_err(|error| Error::Harness(error.to_string()))?;
         let staging = path.with_extension("toml.partial");
         fs::write(&staging, text)?;
-        Ok(fs::rename(&staging, &path)?)
+        fs::rename(&staging, &path)?;
+        doors::after(Door::StudyFile);
+        Ok(())
     }
 }

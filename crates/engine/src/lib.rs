@@ -101,6 +101,19 @@ pub enum Error {
         "task.toml changed since this study opened: it asks for something else now; start a new study with --study"
     )]
     TaskChanged,
+    /// There is hardly any room left.
+    #[error(
+        "the disk is full: {free} KiB are left for {path}, and a session needs {needed} KiB",
+        path = path.display()
+    )]
+    DiskFull {
+        /// The study's directory.
+        path: PathBuf,
+        /// What is left, KiB.
+        free: u64,
+        /// What is needed, KiB.
+        needed: u64,
+    },
     /// A policy that this version does not know.
     #[error("`{0}` is no policy; known are {known}", known = empiric_search::names().join(", "))]
     Policy(String),

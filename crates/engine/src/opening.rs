@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo};
+use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Logs, Pool};
 use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
 use empiric_lineage::{CommitSpec, Import, Rules, Store};
@@ -45,14 +46,17 @@ impl Engine {
         let rules = Arc::new(Rules::new(task)?);
         let policy = empiric_search::policy(&options.settings.policy)
             .ok_or_else(|| Error::Policy(options.settings.policy.clone()))?;
-        let gpus = task.stages.iter().map(|stage| stage.command.limits.gpus).max().unwrap_or(0);
-        let pool = Pool::local(&layout.slots(), options.slots, gpus as usize, &options.gpus)?;
+        let gpus = task.gpus() as usize;
+        let pool = Pool::local(&layout.slots(), options.slots, gpus, &options.gpus)?;
         let ledger = Ledger::open(empiric_ledger::Options {
             dir: layout.root().to_owned(),
             clock: Arc::clone(&options.clock),
             durability: empiric_ledger::Durability::default(),
         })?;
+        doors::before(Door::Recover);
         empiric_executor::recover(&layout.slots())?;
+        doors::after(Door::Recover);
+        layout.has_room()?;
         let history = History::take(&options, &ledger, policy, &observer).await?;
         let store = Arc::new(store(&layout.store(), history.study.trials().is_empty())?);
         let runner = LocalRunner::new(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use empiric_core::{Ask, Event, Operator, Outcome, TrialNo};
+use empiric_doors::{self as doors, Door};
 use empiric_ledger::{Posted, Reply, Request, Submission};
 
 use crate::{
@@ -32,6 +33,7 @@ impl Engine {
     }
 
     async fn answer(&mut self, posted: Posted) -> Result<(), Error> {
+        doors::before(Door::Request);
         let Posted { id, by, request, .. } = posted;
         let mut trial = None;
         let events = match request {
@@ -51,6 +53,7 @@ impl Engine {
         };
         let reply = Reply { request: id, trial, refusal: None };
         let records = self.ledger.append_answering(events, vec![reply]).await?;
+        doors::after(Door::Request);
         self.apply(records)
     }
 

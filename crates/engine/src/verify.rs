@@ -72,7 +72,8 @@ pub fn verify(layout: &Layout) -> Result<Verification, Error> {
 /// Follows the events before `end`: decisions again, and the commits they name.
 fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Error> {
     let reader = Reader::open(layout.root())?;
-    let store = Store::open(&layout.store())?;
+    // A session that died at its very start has made no store yet, and refers to nothing in it.
+    let store = layout.store().exists().then(|| Store::open(&layout.store())).transpose()?;
     let mut baseline = None;
     let mut expected = Vec::new();
     let mut proposed_at = std::collections::BTreeMap::new();
@@ -110,7 +111,10 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
                 proposed_at.insert(*trial, record.seq);
                 let base = *baseline.get_or_insert(edit.tree);
                 let task = replay.as_ref().map(Replay::task);
-                if let Some(what) = task.and_then(|task| reread(&store, task, base, edit)) {
+                let inspected = task.zip(store.as_ref());
+                if let Some(what) =
+                    inspected.and_then(|(task, store)| reread(store, task, base, edit))
+                {
                     found
                         .faults
                         .push(Fault { event: Some(record.seq), what: format!("{trial}: {what}") });
@@ -124,7 +128,12 @@ fn follow(layout: &Layout, end: u64, found: &mut Verification) -> Result<(), Err
         found.checked.verdicts = replay.verdicts;
     }
     found.checked.commits = expected.len() as u64;
-    for fault in store.verify(expected)? {
+    let faults = match store {
+        Some(store) => store.verify(expected)?,
+        None if expected.is_empty() => Vec::new(),
+        None => Store::open(&layout.store())?.verify(expected)?,
+    };
+    for fault in faults {
         let event = fault.trial.and_then(|trial| proposed_at.get(&trial).copied());
         found.faults.push(Fault { event, what: fault.what });
     }

@@ -3,7 +3,7 @@
 use std::{
     fs::Permissions,
     future::Future,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use empiric_core::{
     task::{ARTIFACT_BYTES, PREDICTOR, UNIT_RESOURCES},
     trial::{Measured, UnitRecord},
 };
+use empiric_doors::{self as doors, Door};
 use empiric_sandbox::{Level, Policy, Report};
 use fs_err as fs;
 
@@ -68,10 +69,27 @@ pub async fn measure(
 ) -> Measured {
     let plan = Plan { installation, dirs, level: runner.level(), seed };
     let mut run = Run { runner, plan, task: &installation.task, measured: Measured::default() };
+    if let Err(error) = run.prepare() {
+        run.measured.failure = Some(harness(Phase::Train, &error));
+        return run.measured;
+    }
+    let before = directories(dirs);
     if let Err(failure) = run.replicate().await {
         run.measured.failure = Some(failure);
     }
+    let cancelled =
+        run.measured.failure.as_ref().is_some_and(|failure| failure.cause == Cause::Cancelled);
+    if !cancelled && directories(dirs) != before {
+        let what = format!("the directories of slot {} were removed while it ran", dirs.name);
+        run.measured.failure = Some(harness(Phase::Train, &what));
+    }
     run.measured
+}
+
+/// What the slot's directories are, whatever lies in them; none for one that is not there.
+fn directories(dirs: &SlotDirs) -> [Option<(u64, u64)>; 2] {
+    [&dirs.recipe, &dirs.units]
+        .map(|dir| fs::metadata(dir).ok().map(|found| (found.dev(), found.ino())))
 }
 
 struct Run<'a, R> {
@@ -82,9 +100,13 @@ struct Run<'a, R> {
 }
 
 impl<R: Runner> Run<'_, R> {
+    /// Removes what the last replicate left in the slot, and makes what somebody else removed.
+    fn prepare(&self) -> std::io::Result<()> {
+        let SlotDirs { out, result, units, .. } = self.plan.dirs;
+        fresh(out).and_then(|()| emptied(result)).and_then(|()| fs::create_dir_all(units))
+    }
+
     async fn replicate(&mut self) -> Result<(), Failure> {
-        let SlotDirs { out, result, .. } = self.plan.dirs;
-        fresh(out).and_then(|()| emptied(result)).map_err(|error| harness(Phase::Train, &error))?;
         let mut last = None;
         for (index, stage) in self.task.stages.iter().enumerate() {
             let phase = Phase::of_stage(&stage.name);
@@ -210,6 +232,7 @@ impl<R: Runner> Run<'_, R> {
         if let Some(failure) = classify::evaluator(&report, predictor.as_ref()) {
             return Err(failure);
         }
+        doors::before(Door::Result);
         let bytes = read_bounded(&self.plan.dirs.result.join(RESULT_FILE))
             .map_err(|what| Failure::new(Phase::Score, Cause::MalformedResult).excerpt(what))?;
         let told = contract::parse_result(&bytes).map_err(|error| match &error {
@@ -220,6 +243,7 @@ impl<R: Runner> Run<'_, R> {
                 Failure::new(Phase::Score, Cause::MalformedResult).excerpt(harmless(what, 600))
             }
         })?;
+        doors::after(Door::Result);
         // A harness metric is measured here, whatever the evaluator says of it.
         self.measured.measurements.extend(
             told.measurements.into_iter().filter(|m| !self.task.is_harness_metric(&m.metric)),

@@ -26,6 +26,16 @@ pub enum Error {
         /// GPUs found.
         found: usize,
     },
+    /// Not even one slot's GPUs are there.
+    #[error(
+        "the task asks for {each} GPUs in each slot, and this machine shows {found} (by `/dev/nvidia*`)"
+    )]
+    NoGpus {
+        /// GPUs of each slot.
+        each: usize,
+        /// GPUs found.
+        found: usize,
+    },
     /// A work directory cannot be made or read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -62,6 +72,9 @@ impl Pool {
     /// # Errors
     /// When there are not enough GPUs, or a directory cannot be made.
     pub fn local(root: &Path, slots: usize, gpus: usize, available: &[u32]) -> Result<Self, Error> {
+        if gpus > available.len() {
+            return Err(Error::NoGpus { each: gpus, found: available.len() });
+        }
         let needed = slots * gpus;
         if needed > available.len() {
             return Err(Error::Gpus { slots, each: gpus, needed, found: available.len() });
@@ -155,6 +168,11 @@ mod tests {
         assert_eq!(
             error,
             "2 slots of 1 GPUs need 2 GPUs, but this machine shows 1; use fewer slots"
+        );
+        let error = Pool::local(dir.path(), 1, 2, &[0]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the task asks for 2 GPUs in each slot, and this machine shows 1 (by `/dev/nvidia*`)"
         );
     }
 }

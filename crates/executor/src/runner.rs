@@ -7,9 +7,10 @@ use std::{
 };
 
 use empiric_core::BlobId;
+use empiric_doors::{self as doors, Door};
 use empiric_evaluate::{Lost, Runner, UnitSpec};
 use empiric_sandbox::{
-    Cgroup, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair,
+    Cgroup, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair, reap_orphans,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -120,12 +121,14 @@ impl LocalRunner {
             cgroup: self.cgroup.clone(),
             record: spec.record,
         };
+        doors::before(Door::UnitStart);
         let Launch { connection, request } = zygote.launch(&unit, pipes).map_err(lost)?;
         connection.set_nonblocking(true).map_err(lost)?;
         let mut connection = UnixStream::from_std(connection).map_err(lost)?;
         let (mut helper, mut harness) = connection.split();
         // A helper that is gone already shows in the missing report.
         harness.write_all(&request).await.ok();
+        doors::after(Door::UnitStart);
         let mut answer = Vec::new();
         let heard = tokio::select! {
             heard = helper.read_to_end(&mut answer) => heard,
@@ -134,8 +137,23 @@ impl LocalRunner {
                 helper.read_to_end(&mut answer).await
             }
         };
-        heard.map_err(lost)?;
-        answered(&answer).map_err(lost)
+        doors::before(Door::UnitEnd);
+        let report = heard.map_err(lost).and_then(|_| answered(&answer).map_err(lost));
+        doors::after(Door::UnitEnd);
+        match report {
+            Ok(report) => Ok(report),
+            Err(gone) => Err(abandoned(unit.record, gone).await),
+        }
+    }
+}
+
+/// Ends what a unit has left whose helper died before it could. The slot's next unit would write over its record, and
+/// nobody would find it any more.
+async fn abandoned(record: PathBuf, gone: Lost) -> Lost {
+    match tokio::task::spawn_blocking(move || reap_orphans(&record)).await {
+        Ok(Ok(())) => gone,
+        Ok(Err(error)) => Lost(format!("{}; then: {error}", gone.0)),
+        Err(error) => Lost(format!("{}; then: {error}", gone.0)),
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 };
 
 use empiric_core::BlobId;
+use empiric_doors::{self as doors, Door};
 use zstd::bulk::Compressor;
 
 use crate::Error;
@@ -66,6 +67,7 @@ impl Blobs {
             ))
             .into());
         }
+        doors::before(Door::Blob);
         let frame = self.compress(bytes)?;
         let mut check = [0; CHECK_LEN];
         check[..CHECK.len()].copy_from_slice(&CHECK);
@@ -84,6 +86,7 @@ impl Blobs {
             drop(fs_err::remove_file(&temporary));
             return Err(error.into());
         }
+        doors::after(Door::Blob);
         Ok(id)
     }
 

@@ -1,8 +1,9 @@
 //! What can go wrong, in words that read after "failed to".
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 
 use empiric_core::{BlobId, study::OutOfOrder};
+use rusqlite::ErrorCode;
 
 /// Why the ledger could not do what was asked. Cheap to clone: one failed commit answers every append in it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,6 +49,21 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// The file is not the one that was closed.
+    #[error("write to {}: it was changed after it was closed; run `empiric verify`", path.display())]
+    Changed {
+        /// The database.
+        path: PathBuf,
+    },
+    /// There is no room left. Nothing was appended.
+    #[error("write to the study: the disk is full: {0}")]
+    Full(String),
+    /// It cannot be written here. Nothing was appended.
+    #[error("write to the study: it is read-only here: {0}")]
+    ReadOnly(String),
+    /// SQLite cannot make sense of the file.
+    #[error("use ledger.db: it is damaged ({0}); run `empiric verify`")]
+    Damaged(String),
     /// An event that does not fit the ones before it, or cannot be kept exactly. Nothing was appended.
     #[error("append `{name}` to the ledger: {what}")]
     Unfit {
@@ -98,14 +114,34 @@ pub enum Error {
     Io(Arc<std::io::Error>),
 }
 
+/// Shared memory that cannot be extended: `SQLITE_IOERR_SHMSIZE`. SQLite names no other way in which a full disk fails.
+const NO_SHARED_MEMORY: i32 = 4874;
+
 impl From<rusqlite::Error> for Error {
     fn from(source: rusqlite::Error) -> Self {
-        Self::Sqlite(Arc::new(source))
+        let (code, extended) = source
+            .sqlite_error()
+            .map_or((None, 0), |error| (Some(error.code), error.extended_code));
+        if code == Some(ErrorCode::DiskFull) || extended == NO_SHARED_MEMORY {
+            Self::Full(source.to_string())
+        } else if code == Some(ErrorCode::ReadOnly) {
+            Self::ReadOnly(source.to_string())
+        } else if [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase].map(Some).contains(&code) {
+            Self::Damaged(source.to_string())
+        } else {
+            Self::Sqlite(Arc::new(source))
+        }
     }
 }
 
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
-        Self::Io(Arc::new(source))
+        if [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&source.kind()) {
+            Self::Full(source.to_string())
+        } else if source.kind() == ErrorKind::ReadOnlyFilesystem {
+            Self::ReadOnly(source.to_string())
+        } else {
+            Self::Io(Arc::new(source))
+        }
     }
 }

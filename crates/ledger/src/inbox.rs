@@ -5,7 +5,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -16,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Uuid};
 
 use crate::Error;
+
+/// Most bytes of a request.
+const LIMIT: u64 = 64 << 20;
 
 /// A request's id (UUIDv7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -145,8 +149,11 @@ impl Inbox {
     pub fn waiting(&self) -> Result<Mail, Error> {
         let mut mail = Mail::default();
         for id in self.ids()? {
-            match fs_err::read(self.file(id)) {
-                Ok(bytes) => match serde_json::from_slice::<Posted>(&bytes) {
+            match read_bounded(&self.file(id)) {
+                Ok(None) => {
+                    mail.unreadable.push((id, format!("it is larger than {} MiB", LIMIT >> 20)));
+                }
+                Ok(Some(bytes)) => match serde_json::from_slice::<Posted>(&bytes) {
                     Ok(posted) if posted.id == id => mail.posted.push(posted),
                     Ok(_) => mail.unreadable.push((id, "its id is not its file's name".to_owned())),
                     Err(error) => mail.unreadable.push((id, error.to_string())),
@@ -168,7 +175,10 @@ impl Inbox {
             Err(error) => return Err(error.into()),
         };
         Ok(entries.into_iter().flatten().filter_map(|entry| {
-            entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.parse().ok()
+            let entry = entry.ok()?;
+            let id = entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok()?;
+            // Reading a pipe or a device might never end.
+            entry.file_type().ok()?.is_file().then_some(id)
         }))
     }
 
@@ -180,4 +190,11 @@ impl Inbox {
     fn file(&self, id: RequestId) -> PathBuf {
         self.dir.join(format!("{id}.json"))
     }
+}
+
+/// The bytes of a request's file; none when it is larger than [`LIMIT`].
+fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= LIMIT).then_some(bytes))
 }

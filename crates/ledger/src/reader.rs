@@ -100,6 +100,14 @@ pub struct Answer {
     pub refusal: Option<String>,
 }
 
+/// Whether SQLite cannot open the file for want of a place beside it to write to.
+fn is_read_only(error: &Error) -> bool {
+    let cannot_open =
+        |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
+    matches!(error, Error::ReadOnly(_))
+        || matches!(error, Error::Sqlite(error) if cannot_open(error))
+}
+
 /// A ledger open for reading. One thread at a time; open another where two threads read.
 #[derive(Debug)]
 pub struct Reader {
@@ -122,12 +130,7 @@ impl Reader {
         db.set_prepared_statement_cache_capacity(32);
         match schema::version(&db, &path) {
             // On a read-only medium there is no place for the log's index. Without a log there is no need for one.
-            Err(Error::Sqlite(error))
-                if matches!(
-                    error.sqlite_error_code(),
-                    Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
-                ) && seal::is_settled(dir) =>
-            {
+            Err(error) if is_read_only(&error) && seal::is_settled(dir) => {
                 Self::open_immutable(path)
             }
             Err(error) => Err(error),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use empiric_core::{Digest, Event, Record, TrialNo};
+use empiric_doors::{self as doors, Door};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Savepoint, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -184,8 +185,13 @@ impl Writer {
         let (mut db, found) = schema::open_to_write(&schema::path(&dir), full_sync)?;
         if found > 0 {
             check_head(&db, &dir)?;
+            // Opening for writing breaks the seal, and with it what shows the change.
+            if Seal::read(&dir)?.map_or(Ok(true), |seal| seal.holds(&dir))? {
+                Seal::remove(&dir)?;
+            } else {
+                return Err(Error::Changed { path: schema::path(&dir) });
+            }
         }
-        Seal::remove(&dir)?;
         schema::migrate(&mut db, found)?;
         let head = Head::read(&db)?;
         let inbox = Inbox::of(&dir);
@@ -212,8 +218,13 @@ impl Writer {
             Err(error) => vec![Err(error); group.len()],
         };
         for (append, result) in group.into_iter().zip(results) {
-            if result.is_ok() {
-                append.replies.iter().for_each(|reply| self.inbox.remove(reply.request));
+            if let Ok(records) = &result {
+                records.iter().for_each(|record| doors::after(Door::Append(record.event.name())));
+                for reply in &append.replies {
+                    doors::before(Door::Answered);
+                    self.inbox.remove(reply.request);
+                    doors::after(Door::Answered);
+                }
             }
             drop(append.done.send(result));
         }
@@ -254,7 +265,10 @@ impl Writer {
         let Self { db, head, clock: _, dir, inbox: _, _lock } = self;
         db.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()))?;
         db.close().map_err(|(_, error)| error)?;
-        Seal::write(&dir, head)
+        doors::before(Door::Seal);
+        Seal::write(&dir, head)?;
+        doors::after(Door::Seal);
+        Ok(())
     }
 }
 
@@ -272,6 +286,7 @@ fn write(
     let mut records = Vec::with_capacity(events.len());
     for event in events {
         let unfit = |what| Error::Unfit { name: event.name(), what };
+        doors::before(Door::Append(event.name()));
         let body = chain::encode(&event)?;
         let time = chain::time(at).map_err(unfit)?;
         head = head.then(at, body.as_bytes());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use empiric_core::TreeId;
+use empiric_doors::{self as doors, Door};
 
 use crate::{
     Error, Result, Store, check_path,
@@ -21,6 +22,7 @@ impl Store {
         for path in edits.keys() {
             check_path(path).map_err(|fault| Error::path(path, fault))?;
         }
+        doors::before(Door::Tree);
         let repo = self.repo();
         let puts = edits
             .iter()
@@ -32,6 +34,8 @@ impl Store {
                 Ok((path.clone(), put))
             })
             .collect::<Result<_>>()?;
-        tree_id(&rewrite(&repo, Some(object_id(base)), &puts)?)
+        let tree = rewrite(&repo, Some(object_id(base)), &puts)?;
+        doors::after(Door::Tree);
+        tree_id(&tree)
     }
 }

@@ -1,6 +1,7 @@
 //! Trials as commits: their parents are their parent trials, and a ref keeps each one.
 
 use empiric_core::{CommitId, TreeId, TrialNo};
+use empiric_doors::{self as doors, Door};
 use gix::{
     ObjectId,
     refs::{
@@ -41,6 +42,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub fn commit(&self, spec: &CommitSpec<'_>) -> Result<CommitId> {
+        doors::before(Door::Commit);
         let repo = self.repo();
         let parents = spec.parents.iter().copied().map(commit_object);
         let id = write_commit(&repo, object_id(spec.tree), parents, spec.message, spec.at)?;
@@ -48,6 +50,7 @@ impl Store {
         let fresh = self.dir().join(format!("{}.new", spec.trial));
         fs_err::write(&fresh, format!("{id}\n"))?;
         fs_err::rename(&fresh, self.dir().join(ref_path(spec.trial)))?;
+        doors::after(Door::Commit);
         commit_id(&id)
     }
 

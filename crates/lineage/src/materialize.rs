@@ -46,6 +46,8 @@ impl Store {
         dest: &Path,
         previous: Option<TreeId>,
     ) -> Result<usize> {
+        // A directory that somebody deleted holds nothing any more, whatever it was known to hold.
+        let previous = previous.filter(|_| dest.is_dir());
         fs_err::create_dir_all(dest)?;
         let found = fs_err::symlink_metadata(dest)?;
         if found.is_dir() && found.permissions().mode() & 0o7777 != 0o755 {

@@ -165,6 +165,7 @@ fn start(
     let Some((program, arguments)) = policy.argv.split_first() else {
         return Ok(Started::NotExecutable("the command is empty".into()));
     };
+    policy.require_gpus()?;
     let tmp = identity::tmp_path(&unit.record);
     let (mut confinement, mut cwd) = (None, None);
     let mut command = match unit.level {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+
 /// One command and everything it is granted. What is not named here, the command does not have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -200,9 +202,8 @@ pub(crate) const ETC_NETWORK: [&str; 8] = [
     "/etc/ca-certificates",
 ];
 
-/// The NVIDIA control devices a granted GPU needs.
-pub(crate) const GPU_CONTROL: [&str; 3] =
-    ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"];
+/// The NVIDIA control devices below `/dev` that a granted GPU needs.
+const GPU_CONTROL: [&str; 3] = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"];
 
 impl Policy {
     /// System paths that exist here and that this policy's program may read.
@@ -219,13 +220,41 @@ impl Policy {
         all.map(Path::new).filter(|path| path.exists()).collect()
     }
 
-    /// Device files of the granted GPUs that exist here.
+    /// Device files of the granted GPUs, and of their driver, that exist here.
     pub(crate) fn gpu_devices(&self) -> Vec<PathBuf> {
+        self.gpu_devices_in(Path::new("/dev"))
+    }
+
+    fn gpu_devices_in(&self, dev: &Path) -> Vec<PathBuf> {
         if self.gpus.is_empty() {
             return Vec::new();
         }
-        let own = self.gpus.iter().map(|n| PathBuf::from(format!("/dev/nvidia{n}")));
-        own.chain(GPU_CONTROL.map(PathBuf::from)).filter(|path| path.exists()).collect()
+        let own = self.gpus.iter().map(|n| dev.join(format!("nvidia{n}")));
+        own.chain(GPU_CONTROL.map(|name| dev.join(name))).filter(|path| path.exists()).collect()
+    }
+
+    /// Refuses to start a unit that would see fewer GPUs than it was granted: a program that finds none falls back to
+    /// the processor and says nothing.
+    pub(crate) fn require_gpus(&self) -> Result<(), Error> {
+        self.require_gpus_in(Path::new("/dev"))
+    }
+
+    fn require_gpus_in(&self, dev: &Path) -> Result<(), Error> {
+        let own = self.gpus.iter().map(|n| dev.join(format!("nvidia{n}")));
+        let driver = (!self.gpus.is_empty()).then(|| dev.join(GPU_CONTROL[0]));
+        let missing: Vec<String> = own
+            .chain(driver)
+            .filter(|path| !path.exists())
+            .map(|path| path.display().to_string())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Unsupported(format!(
+            "see the {} GPUs of this slot: {} is not there",
+            self.gpus.len(),
+            missing.join(", ")
+        )))
     }
 
     /// The environment the program gets at `level`, with `tmp` as its temporary directory.
@@ -251,14 +280,4 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_the_system_is_shown_what_is_asked_for() {
-        let mut policy = Policy::new(["true"], "/");
-        assert!(policy.system_paths().contains(&Path::new("/usr")));
-        policy.system = System::Nothing;
-        assert!(policy.system_paths().iter().all(|path| *path == Path::new(LINKER_CACHE)));
-    }
-}
+mod tests;

@@ -101,7 +101,8 @@ fn specialists_share_one_best_and_no_role_is_left_out() {
 
 #[test]
 fn a_crash_condemns_a_branch_by_the_published_rule_alone() {
-    let crash = || Failure::new(Phase::Train, Cause::RedLine { line: 1 });
+    let crash =
+        || Failure::new(Phase::Train, Cause::RedLine { line: empiric_core::RedLine::Evaluator });
     let asks = |name| {
         let mut ledger = Ledger::new(0, name);
         // Five drafts; the third one crashes for good.

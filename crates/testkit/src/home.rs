@@ -134,7 +134,11 @@ pub struct Ended {
 }
 
 impl Session {
-    fn start(mut command: Command) -> io::Result<Self> {
+    /// Starts `command`, whose standard output is a JSON object per line, and goes on.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(mut command: Command) -> io::Result<Self> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let (sender, events) = mpsc::channel();
@@ -168,12 +172,14 @@ impl Session {
         self.events.iter().find(|event| event["event"] == name)
     }
 
+    /// Sends `signal` to the program alone.
+    pub fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).ok();
+    }
+
     /// Sends `SIGINT` to the program alone.
     pub fn interrupt(&self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            kill_process(pid, Signal::INT).ok();
-        }
+        self.send(Signal::INT);
     }
 
     /// Whether the program has ended.

@@ -11,4 +11,4 @@ pub mod tasks;
 
 pub use home::{Ended, Home, Said, Session};
 pub use misbehaviour::{Misbehaviour, misbehaviours};
-pub use processes::{Process, referring_to};
+pub use processes::{Process, helpers, helpers_of_slot, referring_to};

@@ -1,8 +1,13 @@
 //! Which processes of this machine have to do with a directory, whatever they call themselves.
 
-use std::fmt;
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use fs_err as fs;
+use rustix::process::Pid;
+use serde_json::Value;
 
 /// A process that is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,4 +49,26 @@ fn refers(pid: u32, marker: &str) -> bool {
 fn command(pid: u32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned()
+}
+
+/// The helpers that have a unit in the study in directory `study`, by the identity that each has recorded.
+///
+/// # Errors
+/// When the slots cannot be listed.
+pub fn helpers(study: &Path) -> io::Result<Vec<Pid>> {
+    let slots = fs::read_dir(study.join("slots"))?;
+    Ok(slots.flatten().flat_map(|slot| helpers_of_slot(&slot.path())).collect())
+}
+
+/// The helpers that have a unit in the slot in directory `slot`.
+#[must_use]
+pub fn helpers_of_slot(slot: &Path) -> Vec<Pid> {
+    let units = fs::read_dir(slot.join("units")).into_iter().flatten();
+    let records = units.filter_map(|unit| Some(unit.ok()?.path()));
+    let alive = records.filter(|path| path.extension().is_some_and(|end| end == "alive"));
+    let helper = |path: PathBuf| {
+        let identity: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        Pid::from_raw(identity["helper"]["pid"].as_i64()?.try_into().ok()?)
+    };
+    alive.filter_map(helper).collect()
 }

@@ -34,6 +34,15 @@ warmup = 30
 clip = 2.0
 ";
 
+/// The knobs at which the tiny task's loss is least.
+pub const WINNING_KNOBS: &str = "\
+rate = 0.05
+width = 32
+decay = 0.1
+warmup = 30
+clip = 2.0
+";
+
 /// The tiny task's recipe: nothing is learnt, the knobs are the model.
 pub const TRAIN: &str = r#"echo "training under seed $EMPIRIC_SEED"
 cp knobs.toml "$EMPIRIC_OUT/model.toml"

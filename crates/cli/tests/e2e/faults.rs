@@ -1,26 +1,37 @@
 //! Faults on purpose, fewer than `cargo xtask faults` makes of them.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use empiric_testkit::faults::{self, Row, Table};
+use empiric_testkit::faults::{self, Row, Setting, Table};
 
 /// Fails unless every row is as promised.
-fn as_promised(fault: impl FnOnce(&Path, &mut Table<'_>) -> anyhow::Result<()>) {
+fn as_promised(fault: impl FnOnce(&Setting, &mut Table<'_>) -> anyhow::Result<()>) {
     let mut quiet = |_: &Row| {};
     let mut table = Table::new(&mut quiet);
-    fault(Path::new(env!("CARGO_BIN_EXE_empiric")), &mut table).unwrap();
+    let exe = PathBuf::from(env!("CARGO_BIN_EXE_empiric"));
+    fault(&Setting { exe, level: "auto".to_owned() }, &mut table).unwrap();
     let wrong: Vec<_> = table.rows.iter().filter(|row| !row.ok).collect();
     assert!(!table.rows.is_empty() && wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn a_study_that_is_killed_goes_on_and_loses_nothing() {
-    as_promised(|exe, table| faults::kills(exe, 20, 4, table));
+    as_promised(|setting, table| faults::kills(setting, 20, 4, table));
+}
+
+#[test]
+fn a_study_that_dies_at_any_door_goes_on_and_loses_nothing() {
+    as_promised(faults::doors);
+}
+
+#[test]
+fn a_machine_that_fails_is_told_apart_and_costs_nothing() {
+    as_promised(faults::surroundings);
 }
 
 #[test]
 fn a_changed_byte_is_found() {
-    as_promised(|exe, table| faults::flips(exe, 4, table));
+    as_promised(|setting, table| faults::flips(setting, 4, table));
 }
 
 #[test]

@@ -54,6 +54,12 @@ fn a_wrong_unit_names_the_right_ones() {
 }
 
 #[test]
+fn gpus_that_are_not_there_are_counted() {
+    let said = changed("task.toml", "wall = \"2s\"", "gpus = 1000, wall = \"2s\"");
+    refused(&said, 3, "input", &["1000 GPUs in each slot", "this machine shows"]);
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let said = changed("task.toml", "evaluate.sh", "nowhere.sh");
     refused(&said, 3, "input", &["nowhere.sh", "task.toml:"]);

@@ -61,6 +61,18 @@ fn a_set_up_that_fails_is_not_the_programs_fault() {
     }
 }
 
+/// Some programs would train on the processor for a night, and nobody would know.
+#[test]
+fn a_gpu_that_is_not_there_is_not_the_programs_fault() {
+    for level in levels() {
+        let place = Place::new(level);
+        let mut unit = place.script("true");
+        unit.policy.gpus = vec![4_000_000];
+        let Ending::Lost(why) = run(&unit).ending else { panic!("it ran at {level}") };
+        assert!(why.contains("/dev/nvidia4000000"), "{why}");
+    }
+}
+
 #[test]
 fn a_program_cannot_blame_the_sandbox() {
     for said in ["bwrap: cannot do this", "bwrap: execvp"] {

@@ -29,6 +29,7 @@ fn opening(seed: u64, surfaces: &[&str]) -> Record {
             edit: Vec::new(),
             writable: false,
             max_file_bytes: 0,
+            max_data_bytes: None,
         },
         surfaces: surfaces
             .iter()
@@ -48,7 +49,9 @@ fn opening(seed: u64, surfaces: &[&str]) -> Record {
         metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
         gates: vec![Gate { metric: "size".to_owned(), bound: Bound::Max(1000.0) }],
+        plausible: Vec::new(),
         network: Network::None,
+        hide: None,
     };
     let settings = Settings {
         seed,
@@ -128,6 +131,7 @@ impl Ledger {
             tree: TreeId(hash),
             commit: CommitId(hash),
             files,
+            inspection: empiric_core::Inspection::default(),
             detail: serde_json::Value::Null,
         };
         self.add(Event::Proposed { trial, edit });

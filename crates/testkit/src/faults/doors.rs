@@ -1,0 +1,101 @@
+//! A hard exit on both sides of every door of a study.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Result;
+use empiric_core::{Budget, TrialNo};
+use empiric_doors::{Door, Point};
+use empiric_ledger::{Inbox, Request, Submission};
+
+use super::{Setting, Table, events, history::History, left_running, state, verified};
+use crate::tasks::WINNING_KNOBS;
+
+/// What makes the program end itself at a point; only programs built with debug assertions know it.
+const CRASH_AT: &str = "EMPIRIC_CRASH_AT";
+/// Enough for a submitted trial, some proposals, and the closing comparison.
+const TRIALS: u32 = 8;
+
+/// Lets one study die at every point of [`empiric_doors::ALL`] in turn, resumed by the same command each time.
+///
+/// The program must be built with debug assertions: no other can be crashed so.
+///
+/// # Errors
+/// When the program cannot be run, or its study not be read.
+pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
+    let home = setting.home()?;
+    let study = home.path().join("study");
+    let words = setting.run(TRIALS);
+    let mut history = History::default();
+    let (mut points, mut missed, mut left, mut faults) = (0, Vec::new(), Vec::new(), Vec::new());
+    for point in Point::all() {
+        points += 1;
+        prepare(home.path(), point)?;
+        let mut command = home.command(&words);
+        command.env(CRASH_AT, point.to_string());
+        let ended = events(command)?;
+        if ended.code.is_some() {
+            missed.push(format!("{point}: {}", state(&ended)));
+        }
+        match left_running(&home).as_str() {
+            "none" => {}
+            found => left.push(format!("{point}: {found}")),
+        }
+        history.look(&study)?;
+        if !history.records.is_empty() {
+            match verified(&home)?.as_str() {
+                "ok" => {}
+                found => faults.push(format!("{point}: {found}")),
+            }
+        }
+    }
+    let ended = home.start(&words)?.end()?;
+    history.look(&study)?;
+    let all = |list: Vec<String>, well: &str| {
+        if list.is_empty() { well.to_owned() } else { list.join("; ") }
+    };
+    let every = format!("all {points} passed");
+    table.same(format!("a hard exit at {points} doors"), &every, &all(missed, &every));
+    table.same("  then", &format!("finished with {TRIALS} trials"), &state(&ended));
+    history.tell(table);
+    table.same("  processes left, each time", "none", &all(left, "none"));
+    table.same("  verify, each time", "ok", &all(faults, "ok"));
+    table.same("  verify, at the end", "ok", &verified(&home)?);
+    Ok(())
+}
+
+/// Does what a session needs to come to `point`: the evaluator changes, or a request waits.
+fn prepare(home: &Path, point: Point) -> Result<()> {
+    if point.door == Door::Append("segment_opened") {
+        let evaluator = home.join("task/evaluate.sh");
+        let text = fs_err::read_to_string(&evaluator)?;
+        return Ok(fs_err::write(evaluator, format!("{text}# {point}\n"))?);
+    }
+    let note = || Request::Note { text: point.to_string() };
+    let budget = Budget { trials: Some(TRIALS), ..Budget::default() };
+    let needed = [
+        (Door::Request, Request::Submit { submission: winning() }),
+        (Door::Append("noted"), note()),
+        (Door::Answered, note()),
+        (Door::Append("budget_set"), Request::Budget { budget }),
+        (Door::Append("paused"), Request::Pause),
+        (Door::Append("resumed"), Request::Resume),
+        (Door::Stop, Request::Stop),
+        (Door::Append("stopped"), Request::Stop),
+        (Door::Seal, Request::Stop),
+    ];
+    let inbox = Inbox::of(&home.join("study"));
+    for (_, request) in needed.into_iter().filter(|(door, _)| *door == point.door) {
+        // One that was not answered before the last session died waits still.
+        if inbox.waiting()?.posted.iter().all(|posted| posted.request != request) {
+            inbox.post("faults", request, jiff::Timestamp::now())?;
+        }
+    }
+    Ok(())
+}
+
+/// A trial that is kept for certain, so that there is a champion to close with.
+fn winning() -> Submission {
+    let files = BTreeMap::from([("knobs.toml".to_owned(), Some(WINNING_KNOBS.to_owned()))]);
+    let hypothesis = "the best knobs there are".to_owned();
+    Submission { files, parents: vec![TrialNo::BASELINE], hypothesis, prediction: None }
+}
