@@ -196,7 +196,7 @@ impl History {
 
     /// Points of the trials under way.
     pub(crate) fn running(&self) -> impl Iterator<Item = &Point> {
-        self.running.iter().map(|(point, _)| point)
+        self.running.iter().map(|(made, _)| &made.point)
     }
 
     /// Range of positions measured along each axis; the baseline lies at 0.

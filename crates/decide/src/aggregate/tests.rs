@@ -34,10 +34,8 @@ fn improvement_is_the_mann_whitney_share() {
     // The mean over tasks, not over pairs.
     let both = probability_of_improvement(&[a, vec![1.0]], &[b, vec![0.0, 2.0]]);
     assert!((both - 0.6).abs() < 1e-12);
-    let (there, back) = (
-        probability_of_improvement(&ours, &theirs),
-        probability_of_improvement(&theirs, &ours),
-    );
+    let (there, back) =
+        (probability_of_improvement(&ours, &theirs), probability_of_improvement(&theirs, &ours));
     assert!((there + back - 1.0).abs() < 1e-12);
 }
 
