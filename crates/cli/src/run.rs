@@ -245,3 +245,18 @@ fn budget(args: &Run) -> Result<Option<Budget>, Failure> {
     }
     Ok((budget != Budget::default()).then_some(budget))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_caps_replace_caps_and_a_new_rule_replaces_its_own() {
+        let before =
+            Budget { trials: Some(60), cpu_s: Some(9.0), drought: Some(20), ..Budget::default() };
+        let rule = Budget { target: Some(0.5), ..Budget::default() };
+        assert_eq!(over(rule, &before), Budget { target: Some(0.5), ..before });
+        let caps = Budget { trials: Some(90), ..Budget::default() };
+        assert_eq!(over(caps, &before), Budget { drought: Some(20), ..caps });
+    }
+}

@@ -3,7 +3,7 @@
 //! Source: AIRA_2, arXiv 2603.26499 v1, section on asynchronous evolution: rank r of N (1 is best) is a parent with
 //! probability proportional to `(N - r + 1)^(1/T)`, T = 0.2; crossover in 15 % of asks, else mutation; failures leave no
 //! member. What is not published: the seeding (here five drafts, as AIDE) and the population's size (here at most 500,
-//! as in aira-dojo; the worst is dropped).
+//! as in aira-dojo; the worst is dropped). Ours is that near misses are repaired, every other ask while there are any.
 //!
 //! With islands, trial n belongs to island `n mod islands`; parents come from its own island, and every [`MIGRATION`]th
 //! trial of an island takes its parent from the next one (ring migration; Whitley, Rana and Heckendorn 1999).

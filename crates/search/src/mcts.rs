@@ -4,7 +4,8 @@
 //! `h(v|u) = Q(v) + c sqrt(ln N(u) / N(v))` with c = 0.25 and Q the mean fitness of the branch, min-max normalised over
 //! the values seen; a leaf is expanded with 5 children, `draft` at the root and `improve` elsewhere; a buggy child is
 //! debugged in a chain of at most 20 steps; `N += 1`, `Q += (F - Q) / N` along the path. There a branch without a value is
-//! never entered again, so that one crash condemns it.
+//! never entered again, and it has used up one of its parent's five places: one crash condemns it. The other mode gives
+//! the place back.
 //!
 //! Published, it expands five children, waits, and backs all of them up. Here it is steady-state: an ask is one child,
 //! and children under way count as visits without a value (virtual loss), so that parallel asks spread out.
@@ -28,7 +29,7 @@ pub struct Mcts {
     pub c: f64,
     /// Children asked of a node before the search goes below it.
     pub children: u32,
-    /// Whether a branch whose root failed for good is never entered again.
+    /// Whether a child that crashed has used up its place.
     pub condemns: bool,
     memory: Memory,
     nodes: Vec<Node>,
@@ -47,7 +48,7 @@ struct Node {
     /// Sum of their scores, and how many have one.
     sum: f64,
     scored: f64,
-    /// It was measured and its gates hold.
+    /// It was measured and its gates hold, so that it may be improved.
     valid: bool,
     /// Places among its parent's children given back, because what was there crashed or was lost.
     spared: u32,
@@ -144,20 +145,22 @@ impl Mcts {
         let mut at = TrialNo::BASELINE;
         while let Some(node) = self.node(at) {
             let used = node.children.len() as u32;
-            if used < self.children + node.spared || node.depth >= DEPTH {
+            // Below a failure there is what debugging made of it.
+            let open = node.valid && used < self.children + node.spared;
+            if open || node.depth >= DEPTH {
                 break;
             }
             let best = node
                 .children
                 .iter()
                 .filter_map(|no| Some((*no, self.node(*no)?)))
-                .filter(|(_, child)| child.valid || (!self.condemns && child.scored > 0.0))
                 .filter_map(|(no, child)| {
                     let doubt = (node.visits.max(1.0).ln() / child.visits.max(1.0)).sqrt();
                     Some((no, self.quality(child)? + self.c * doubt))
                 })
                 .max_by(|(_, a), (_, b)| a.total_cmp(b));
-            // Where nothing has come back yet, one more is asked of the node itself.
+            // Where nothing has come back yet, one more is asked of the node itself. A branch without a score, because all
+            // of it failed, is never entered.
             let Some((next, _)) = best else { break };
             at = next;
         }

@@ -420,3 +420,61 @@ fn below(z: f64) -> f64 {
     let upper = 0.5 * series * (-x * x).exp();
     if z > 0.0 { 1.0 - upper } else { upper }
 }
+
+#[cfg(test)]
+mod tests {
+    use empiric_core::{TrialNo, seed};
+
+    use super::*;
+
+    #[test]
+    fn the_distribution_function_is_that_of_the_normal() {
+        // scipy.stats.norm.cdf
+        for (z, p) in [(0.0, 0.5), (1.0, 0.841_344_746), (-1.959_964, 0.025), (3.0, 0.998_650_102)]
+        {
+            assert!((below(z) - p).abs() < 2e-7, "{z}: {}", below(z));
+        }
+    }
+
+    /// Points of the plane, of which the value depends on the first coordinate alone.
+    fn seen() -> Vec<Seen> {
+        let mut rng = seed::stream(5, "surrogate", TrialNo(0));
+        (0..40)
+            .map(|_| {
+                let at = vec![rng.random_range(-2.0..2.0), rng.random_range(-2.0..2.0_f64)];
+                let y = (1.5 * at[0]).sin() + 0.05 * normal(&mut rng);
+                Seen { at, y, noise: 0.0025 }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_knob_that_does_not_matter_gets_a_long_length() {
+        let hyper = search(&seen(), 0.0, 2);
+        assert!(hyper.lengths[1] > hyper.lengths[0] + 0.5, "{:?}", hyper.lengths);
+    }
+
+    #[test]
+    fn what_was_measured_is_predicted_and_far_away_nothing_is_known() {
+        let seen = seen();
+        let hyper = search(&seen, 0.0, 2);
+        let (factor, weights, _) = factorise(&seen, 0.0, &hyper).unwrap();
+        let predict = |at: [f64; 2]| {
+            let at = hyper.scale(&at);
+            let near: Vec<f64> = seen
+                .iter()
+                .map(|one| hyper.variance() * correlation(&at, &hyper.scale(&one.at)))
+                .collect();
+            let mean: f64 = near.iter().zip(&weights).map(|(k, w)| k * w).sum();
+            let explained: f64 = forward(&factor, &near).iter().map(|half| half * half).sum();
+            (mean, hyper.variance() - explained)
+        };
+        for x in [-1.5, -0.5, 0.7, 1.6_f64] {
+            let (mean, variance) = predict([x, 0.3]);
+            assert!((mean - (1.5 * x).sin()).abs() < 0.15, "{x}: {mean}");
+            assert!(variance < 0.1 * hyper.variance(), "{x}: {variance}");
+        }
+        let (mean, variance) = predict([40.0, 0.0]);
+        assert!(mean.abs() < 0.05 && variance > 0.9 * hyper.variance(), "{mean} {variance}");
+    }
+}
