@@ -46,3 +46,10 @@ fn optuna(arena: &std::path::Path) -> Option<PathBuf> {
     }
     has(&python).then_some(python)
 }
+
+/// What verdicts are worth, on simulated studies: error, power, price and bias. It fails when an aim is not met.
+pub(crate) fn decide(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let run = ["run", "--release", "--package", "empiric-decide", "--example", "bench", "--"];
+    must(command("cargo", run).args(words))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -24,6 +24,8 @@ usage: cargo xtask <what>
                     hand the corpus of cheats/, or what of it begins like a name, to real studies, and see what is caught
   bench engine [--trials N] [--slots N]
                     what Empiric itself costs per trial, and how busy it keeps its slots
+  bench decide [--short] [--studies N] [--trials N] [--threads N]
+                    what its verdicts are worth over simulated studies: error, power, price, bias
   bench search [--trials N] [--seeds N] [--only FUNCTION]
                     tuner and policies against Optuna, on noisy functions written as recipes";
 
@@ -40,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["cheats", ref only @ ..] => cheats(false, only),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["bench", "search", ref more @ ..] => bench::search(more),
+        ["bench", "decide", ref more @ ..] => bench::decide(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
             Ok(ExitCode::SUCCESS)

@@ -139,6 +139,15 @@ pub(crate) struct Check {
     pub(crate) json: bool,
 }
 
+/// The error over a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ErrorKind {
+    /// False discovery rate
+    Fdr,
+    /// Family-wise error rate
+    Fwer,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -169,9 +178,13 @@ pub(crate) struct Run {
     /// End when the champion's confirmed value of the metric is this good
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub(crate) target: Option<f64>,
-    /// Probability of keeping a trial that is no better than its champion, per trial
+    /// What is held at the level over the whole study: the share of false keeps among keeps (fdr), or the probability of
+    /// any (fwer); fixed when the study opens
+    #[arg(long, value_name = "KIND", default_value = "fdr")]
+    pub(crate) error: ErrorKind,
+    /// The level; fixed when the study opens
     #[arg(long, value_name = "P", default_value_t = 0.05)]
-    pub(crate) alpha: f64,
+    pub(crate) level: f64,
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,
