@@ -178,6 +178,7 @@ impl Event {
         "leased",
         "measured",
         "fenced",
+        "quarantined",
         "concluded",
         "report_opened",
         "noted",

@@ -10,7 +10,8 @@ use empiric_core::BlobId;
 use empiric_doors::{self as doors, Door};
 use empiric_evaluate::{Lost, Runner, UnitSpec};
 use empiric_sandbox::{
-    Cgroup, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair, reap_orphans,
+    Cgroup, Ending, Launch, Level, Network, Pipes, Report, Unit, Zygote, answered, pipe_pair,
+    reap_orphans,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -69,7 +70,15 @@ impl Runner for LocalRunner {
                 drop(serving);
                 report
             },
-            self.unit(second, Some(right), true, &over),
+            async {
+                let mut report = self.unit(second, Some(right), true, &over).await?;
+                // Who fails at the end of a pipe that nobody holds any more is not at fault for that.
+                let deserted = over.is_cancelled() && !self.cancel.is_cancelled();
+                if deserted && matches!(report.ending, Ending::Exit(1..) | Ending::Signal(_)) {
+                    report.ending = Ending::Cancelled;
+                }
+                Ok(report)
+            },
         )
     }
 
