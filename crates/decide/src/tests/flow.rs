@@ -137,10 +137,14 @@ fn looks_grow_then_evidence_grows_then_the_gain_is_estimated() {
         match lab.step(T1) {
             Step::Measure { wanted } => {
                 lab.measure(&wanted, &mut machine);
-                seen.push(wanted);
+                // A gain this large is audited, which is another story.
+                if wanted.iter().all(|one| !matches!(one.purpose, Purpose::Audit { .. })) {
+                    seen.push(wanted);
+                }
             }
+            Step::Quarantine { concerns } => lab.quarantine(T1, concerns),
             Step::Conclude(outcome) => break outcome,
-            Step::Wait | Step::Quarantine { .. } => panic!("waits"),
+            Step::Wait => panic!("waits"),
         }
     };
     assert_eq!(seen[0], search(T1, 0..1));
