@@ -10,6 +10,7 @@ use crate::{
     places::Places,
     spending,
     stats::{Contrast, Estimate, Sample, normal_point},
+    step::MIN_BASELINE,
     words::COVERAGE,
 };
 
@@ -151,15 +152,22 @@ fn in_unit(study: &Study, estimate: Estimate) -> Estimate {
     Estimate { mean: unit(study, estimate.mean), interval, ..estimate }
 }
 
-/// The smallest true gain over its champion for which four of five confirmations end in a keep, in the metric's unit:
-/// with noise of standard deviation `noise_sd` per replicate, seeds that explain none of it, and a study that makes `trials`
-/// trials and keeps nothing else. It is `(reach + z(0.8)) sd sqrt(2 / n)` with n pairs at most and [`compare::reach`] at the
-/// level of the contest that comes last if one trial in fifty is confirmed without reason.
+/// The smallest true gain over its champion that a trial is kept for four times in five, in the metric's unit: with noise of
+/// standard deviation `noise_sd` per replicate, seeds that explain none of it, and a study that makes `trials` trials and
+/// keeps nothing else. It is the larger of what each door needs:
+///
+/// - search, where the first look decides most: `(z(HOPE) + z(0.9)) sd sqrt(1 + 2 / m)`, with m baseline replicates (the
+///   standard error of [`compare::Search`] after one replicate);
+/// - confirmation: `(reach + z(0.8)) sd sqrt(2 / n)`, with n pairs at most and [`compare::reach`] at the level of the contest
+///   that comes last if one trial in fifty is confirmed without reason.
 #[must_use]
 pub fn smallest_effect(noise_sd: f64, rules: &Rules, trials: u32) -> f64 {
+    let known = f64::from(rules.baseline_replicates.max(MIN_BASELINE));
+    let first_look = normal_point(compare::HOPE) + normal_point((1.0 - POWER) / 2.0);
+    let search = first_look * (1.0 + 2.0 / known).sqrt();
     let pairs = confirm::most(rules);
     let place = 1 + (CONFIRMED * f64::from(trials)) as u32;
     let level = spending::level(rules, &[place], 0);
     let reach = compare::reach(level, pairs as usize) + normal_point(1.0 - POWER);
-    reach * noise_sd * (2.0 / f64::from(pairs)).sqrt()
+    noise_sd * search.max(reach * (2.0 / f64::from(pairs)).sqrt())
 }

@@ -34,7 +34,7 @@ struct Size {
 /// One trial in so many is better than its champion where any is.
 const EVERY: u32 = 10;
 const LEVEL: f64 = 0.05;
-const EFFECTS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
+const EFFECTS: [f64; 5] = [0.5, 1.0, 2.0, 2.5, 4.0];
 
 const USAGE: &str = "usage: bench [--short] [--studies N] [--trials N] [--threads N]";
 
@@ -221,7 +221,7 @@ fn bias(size: Size) -> anyhow::Result<bool> {
     for (kind, effects) in [
         (Kind::Gaussian, &EFFECTS[..]),
         (Kind::Heavy, &EFFECTS[1..3]),
-        (Kind::Uneven, &EFFECTS[2..]),
+        (Kind::Uneven, &EFFECTS[2..4]),
     ] {
         for effect in effects {
             let plan = Plan {

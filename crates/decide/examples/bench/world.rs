@@ -22,18 +22,25 @@ pub(crate) enum Kind {
     Twofold,
     /// Share of correct answers to 200 questions, nine in ten of which are.
     Accuracy,
-    /// Share of correct answers to 20 questions, 99 in 100 of which are: most replicates agree, so that the metric often
+    /// Share of correct answers to 20 questions, one in 100 of which is: most replicates agree, so that the metric often
     /// looks deterministic.
     Rare,
 }
 
 /// Questions, and the share that is answered correctly without any gain.
 const ACCURACY: (u32, f64) = (200, 0.9);
-const RARE: (u32, f64) = (20, 0.99);
+const RARE: (u32, f64) = (20, 0.01);
 
 /// Every kind of noise.
-pub(crate) const KINDS: [Kind; 6] =
-    [Kind::Gaussian, Kind::Paired, Kind::Heavy, Kind::Uneven, Kind::Twofold, Kind::Accuracy];
+pub(crate) const KINDS: [Kind; 7] = [
+    Kind::Gaussian,
+    Kind::Paired,
+    Kind::Heavy,
+    Kind::Uneven,
+    Kind::Twofold,
+    Kind::Accuracy,
+    Kind::Rare,
+];
 
 impl Kind {
     /// Its name in tables.

@@ -159,9 +159,12 @@ fn drift_and_uneven_spreads_agree_with_scipy() {
 }
 
 #[test]
-fn smallest_effect_is_what_it_says() {
-    // (sqrt((1 + 1/32) * (log(33) - 2 log(0.05 * 5**-1.3 / zeta(1.3)))) + norm.ppf(0.8)) * sqrt(2 / 32)
-    close(smallest_effect(1.0, &Rules::default(), 200), 1.2388634433631176);
+fn smallest_effect_is_what_the_narrower_door_needs() {
+    // (norm.isf(0.2) + norm.isf(0.1)) * sqrt(1.4)
+    close(smallest_effect(1.0, &Rules::default(), 200), 2.51217193457723);
+    // (sqrt((1 + 1/6) * (log(7) - 2 log(0.05 * 5**-1.3 / zeta(1.3)))) + norm.ppf(0.8)) * sqrt(2 / 6)
+    let short = Rules { confirm_replicates: 6, ..Rules::default() };
+    close(smallest_effect(1.0, &short, 200), 2.8898570800463417);
 }
 
 #[test]
