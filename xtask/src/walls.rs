@@ -40,7 +40,7 @@ const EDGES: [(&str, &[&str]); 16] = [
         ],
     ),
     ("bench", &["agents", "core", "engine", "evaluate", "sandbox", "tasks"]),
-    ("testkit", &["core", "ledger"]),
+    ("testkit", &["agents", "core", "decide", "evaluate", "ledger", "lineage", "report", "tasks"]),
     ("xtask", &[]),
 ];
 

@@ -233,7 +233,9 @@ pub(crate) fn trial_page(study: &Study, trial: &Trial) -> String {
             let _ = writeln!(text, "verdict    {reason}");
         }
         Some(Outcome::Failed(failure)) => {
+            let signature = failure.signature();
             let _ = writeln!(text, "failure    {failure}");
+            let _ = writeln!(text, "recognised {} {}", signature.hash, signature.text);
             for line in failure.excerpt.lines() {
                 let _ = writeln!(text, "           | {line}");
             }

@@ -51,6 +51,9 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Longest excerpt of a failure, characters.
+pub const EXCERPT: usize = 1000;
+
 /// A trial or replicate that did not yield a usable measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
@@ -92,10 +95,15 @@ impl Failure {
         self
     }
 
-    /// With text that shows it.
+    /// With text that shows it: control characters other than newline and tab go, and what is longer than
+    /// [`EXCERPT`] characters loses its beginning.
     #[must_use]
     pub fn excerpt(mut self, text: impl Into<String>) -> Self {
         self.excerpt = text.into();
+        self.excerpt.retain(|c| matches!(c, '\n' | '\t') || !c.is_control());
+        if let Some((at, _)) = self.excerpt.char_indices().rev().nth(EXCERPT - 1) {
+            self.excerpt.drain(..at);
+        }
         self
     }
 
