@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::tools::root;
 
+mod causes;
+
 /// The crates of the house, and which of the others each may use.
 const EDGES: [(&str, &[&str]); 16] = [
     ("core", &[]),

@@ -313,8 +313,6 @@ pub enum Cause {
         /// Its number.
         line: u8,
     },
-    /// The machine that ran it went away.
-    NodeLost,
     /// The sandbox could not be set up.
     SandboxFailed,
     /// Empiric could not do its own part (disk, store, process table).
@@ -356,7 +354,6 @@ impl Cause {
             Self::EvaluatorLimit => "evaluator_limit",
             Self::MalformedResult => "malformed_result",
             Self::RedLine { .. } => "red_line",
-            Self::NodeLost => "node_lost",
             Self::SandboxFailed => "sandbox_failed",
             Self::HarnessFailed => "harness_failed",
             Self::Cancelled => "cancelled",
@@ -393,9 +390,7 @@ impl Cause {
             Self::GateMiss { .. } | Self::ArtifactTooLarge => Blame::Gate,
             Self::EvaluatorCrash | Self::EvaluatorLimit | Self::MalformedResult => Blame::Evaluator,
             Self::RedLine { .. } => Blame::Validity,
-            Self::NodeLost | Self::SandboxFailed | Self::HarnessFailed | Self::Cancelled => {
-                Blame::Infra
-            }
+            Self::SandboxFailed | Self::HarnessFailed | Self::Cancelled => Blame::Infra,
         }
     }
 }
@@ -433,7 +428,6 @@ impl fmt::Display for Cause {
             | Self::EvaluatorCrash
             | Self::EvaluatorLimit
             | Self::MalformedResult
-            | Self::NodeLost
             | Self::SandboxFailed
             | Self::HarnessFailed
             | Self::Cancelled => f.write_str(self.name()),

@@ -86,7 +86,6 @@ fn head(cause: &Cause) -> String {
         | Cause::EvaluatorCrash
         | Cause::EvaluatorLimit
         | Cause::MalformedResult
-        | Cause::NodeLost
         | Cause::SandboxFailed
         | Cause::HarnessFailed
         | Cause::Cancelled => cause.name().to_owned(),

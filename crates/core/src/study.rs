@@ -246,7 +246,11 @@ impl Study {
                     return Err(fail(format!("replicate {replicate} holds a lease already")));
                 }
                 let segment = self.segment;
-                self.trial_mut(*trial).map_err(fail)?.replicates.push(Replicate {
+                let held = &mut self.trial_mut(*trial).map_err(fail)?.replicates;
+                if held.iter().any(|held| held.id == *replicate) {
+                    return Err(fail(format!("replicate {replicate} has finished already")));
+                }
+                held.push(Replicate {
                     id: *replicate,
                     trial: *trial,
                     purpose: *purpose,
@@ -261,11 +265,8 @@ impl Study {
             Event::Measured { replicate, trial, result } => {
                 self.end_lease(*replicate, *trial).map_err(fail)?;
                 self.cost += Cost { wall_s: 0.0, ..result.cost };
-                let held = &mut self.trial_mut(*trial).map_err(fail)?.replicates;
-                // The one that runs: an id that has come up again is of no finished one.
-                let running =
-                    |held: &&mut Replicate| held.id == *replicate && held.result.is_none();
-                if let Some(held) = held.iter_mut().find(running) {
+                let found = self.trial_mut(*trial).map_err(fail)?;
+                if let Some(held) = found.replicates.iter_mut().find(|held| held.id == *replicate) {
                     held.result = Some(result.clone());
                 }
             }
@@ -274,7 +275,7 @@ impl Study {
                 self.trial_mut(*trial)
                     .map_err(fail)?
                     .replicates
-                    .retain(|held| held.id != *replicate || held.result.is_some());
+                    .retain(|held| held.id != *replicate);
             }
             Event::Concluded { trial, outcome } => {
                 let found = self.trial_mut(*trial).map_err(fail)?;

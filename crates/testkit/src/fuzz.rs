@@ -9,8 +9,11 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
+/// A name, and what panics when a property does not hold of the bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// The targets by name. Each has seeds in `fuzz/seeds/<name>` and a driver in `fuzz/fuzz_targets/<name>.rs`.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [Target; 7] = [
     ("task", texts::task),
     ("result", texts::result),
     ("events", events::events),

@@ -29,12 +29,16 @@ fn parts<const N: usize>(data: &[u8]) -> [String; N] {
 pub(super) fn task_dir() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let root = dir.path().join("task");
-    for file in ["recipe/train.py", "recipe/model.py", "evaluate.py", "prepare.py", "data/hidden/x"]
-    {
+    for (file, text) in [
+        ("recipe/train.py", "class Model:\n    x = 1\n"),
+        ("recipe/model.py", "x = 1\n"),
+        ("evaluate.py", ""),
+        ("prepare.py", ""),
+        ("data/hidden/x", "1\n"),
+    ] {
         let path = root.join(file);
-        fs::create_dir_all(path.parent().unwrap_or(&root))
-            .and_then(|()| fs::write(&path, "x = 1\n"))
-            .unwrap_or_else(|error| panic!("{error}"));
+        let made = fs::create_dir_all(path.parent().unwrap_or(&root));
+        made.and_then(|()| fs::write(&path, text)).unwrap_or_else(|error| panic!("{error}"));
     }
     (dir, root)
 }
@@ -116,7 +120,7 @@ pub(super) fn result(data: &[u8]) {
 /// A git store that is made anew now and then.
 struct Scratch {
     store: Store,
-    empty: TreeId,
+    base: TreeId,
     uses: u32,
     _dir: TempDir,
 }
@@ -124,16 +128,17 @@ struct Scratch {
 impl Scratch {
     fn new() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        fs::create_dir(dir.path().join("empty"))?;
+        fs::create_dir_all(dir.path().join("recipe/lib"))?;
+        fs::write(dir.path().join("recipe/lib/util.py"), "x = 1\n")?;
         let store = Store::init(&dir.path().join("store.git"))?;
-        let empty = store.import(&dir.path().join("empty"), &Import::default())?;
-        Ok(Self { store, empty, uses: 0, _dir: dir })
+        let base = store.import(&dir.path().join("recipe"), &Import::default())?;
+        Ok(Self { store, base, uses: 0, _dir: dir })
     }
 
-    fn tree(&self, files: &[(&str, &str)]) -> TreeId {
-        let files =
-            files.iter().map(|(path, text)| ((*path).to_owned(), Some(text.as_bytes().to_vec())));
-        self.store.apply(self.empty, &files.collect()).unwrap_or_else(|error| panic!("{error}"))
+    /// The base with this text as `model.py`.
+    fn tree(&self, text: &str) -> TreeId {
+        let files = [("model.py".to_owned(), Some(text.as_bytes().to_vec()))];
+        self.store.apply(self.base, &files.into()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The difference of two trees of texts, applied to the first, gives the second.
@@ -159,8 +164,8 @@ pub(super) fn patch(data: &[u8]) {
         }
         let Some(scratch) = scratch else { return };
         scratch.uses += 1;
-        let a = scratch.tree(&[("model.py", &before), ("lib/util.py", "x = 1\n")]);
-        let b = scratch.tree(&[("model.py", &after), ("lib/util.py", "x = 1\n")]);
+        let a = scratch.tree(&before);
+        let b = scratch.tree(&after);
         scratch.there_and_back(a, b);
         match scratch.store.apply_patch(a, &patch) {
             Err(error) => bounded(&error),
