@@ -5,6 +5,7 @@ mod cheats;
 mod check;
 mod demo;
 mod faults;
+mod fuzz;
 mod machine;
 mod tools;
 #[cfg(test)]
@@ -22,6 +23,8 @@ usage: cargo xtask <what>
   faults [--short]  kill, damage and starve studies, and see that they recover; --short in two minutes
   cheats [--short | NAME...]
                     hand the corpus of cheats/, or what of it begins like a name, to real studies, and see what is caught
+  fuzz [--minutes N] [TARGET]...
+                    hands anything at all to what reads other people's input; 10 minutes each, on a nightly toolchain
   bench engine [--trials N] [--slots N]
                     what Empiric itself costs per trial, and how busy it keeps its slots
   bench decide [--short] [--studies N] [--trials N] [--threads N]
@@ -40,6 +43,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["faults", "--short"] => faults(true),
         ["cheats", "--short"] => cheats(true, &[]),
         ["cheats", ref only @ ..] => cheats(false, only),
+        ["fuzz", ref more @ ..] => fuzz::run(more),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["bench", "search", ref more @ ..] => bench::search(more),
         ["bench", "decide", ref more @ ..] => bench::decide(more),

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::tools::root;
 
+mod causes;
+
 /// The crates of the house, and which of the others each may use.
 const EDGES: [(&str, &[&str]); 19] = [
     ("core", &[]),
@@ -52,7 +54,10 @@ const EDGES: [(&str, &[&str]); 19] = [
     ),
     ("arena", &["agents", "core", "decide", "search"]),
     ("bench", &["agents", "core", "engine", "evaluate", "sandbox", "tasks"]),
-    ("testkit", &["core", "doors", "ledger"]),
+    (
+        "testkit",
+        &["agents", "core", "decide", "doors", "evaluate", "ledger", "lineage", "report", "tasks"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -185,6 +185,9 @@ pub(crate) struct Run {
     /// The level; fixed when the study opens
     #[arg(long, value_name = "P", default_value_t = 0.05)]
     pub(crate) level: f64,
+    /// Begin without trying the quick canaries of `empiric check` first
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,
@@ -285,14 +288,18 @@ pub(crate) struct Note {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("edit").required(true))]
 pub(crate) struct Submit {
     /// The study's directory
     pub(crate) study: PathBuf,
     /// A unified diff against the parent; `-` is standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "dir", conflicts_with = "dir")]
+    #[arg(long, value_name = "FILE", group = "edit")]
     pub(crate) patch: Option<PathBuf>,
+    /// Search-and-replace blocks against the parent, as models write them; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "edit")]
+    pub(crate) edits: Option<PathBuf>,
     /// A directory that holds the recipe as edited
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "edit")]
     pub(crate) dir: Option<PathBuf>,
     /// Why it is worth measuring
     #[arg(long, value_name = "TEXT")]

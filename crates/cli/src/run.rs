@@ -18,7 +18,7 @@ use crate::{
     args::{ErrorKind, Run, Sandbox},
     exit::{Failure, Kind},
     live::Live,
-    out,
+    out, preflight,
     setup::{self, Ready},
     words,
 };
@@ -52,11 +52,14 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         slots,
         sandbox: word(args.machine.sandbox).to_owned(),
     };
+    let machine = Place { slots, level, cgroup: capabilities.cgroup };
+    let options = options(ready, layout.clone(), settings, machine, true)?;
+    if !args.no_check {
+        preflight::preflight(&options, args.json)?;
+    }
     if !layout.asked().exists() {
         asked.write(&layout)?;
     }
-    let machine = Place { slots, level, cgroup: capabilities.cgroup };
-    let options = options(ready, layout.clone(), settings, machine, true)?;
     let ended = session(options, Live::new(args.json))?;
     conclude(&layout, &ended, args.json)
 }
@@ -201,7 +204,7 @@ pub(crate) fn shown(layout: &Layout) -> String {
 }
 
 /// Half the cores, and no more slots than the machine has GPUs for.
-fn default_slots(task: &empiric_core::Task) -> usize {
+pub(crate) fn default_slots(task: &empiric_core::Task) -> usize {
     let slots = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
     match task.gpus() as usize {
         0 => slots,

@@ -189,3 +189,6 @@ impl Sources for Trees {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

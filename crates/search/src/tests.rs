@@ -258,7 +258,7 @@ fn staleness_counts_the_verdicts_between_ask_and_start() {
 fn what_the_machine_lost_ends_no_search() {
     let mut ledger = Ledger::new(0, "greedy");
     let (trial, _) = ledger.next();
-    ledger.failed(trial, Failure::new(Phase::Train, Cause::NodeLost));
+    ledger.failed(trial, Failure::new(Phase::Train, Cause::HarnessFailed));
     assert_eq!(ledger.study.course().drought(), 0);
     let outcome = ledger.study.trial(trial).unwrap().outcome.clone();
     assert!(matches!(outcome, Some(Outcome::Failed(_))));
