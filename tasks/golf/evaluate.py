@@ -105,6 +105,8 @@ def score(predictor, records):
         truth = records[:, PROMPT + step]
         bits[step] = cost(predictor.ask(), truth)
         predictor.tell(truth.tobytes())
+    if predictor.has_more():
+        raise PredictorError("sent more frames than there were bytes to predict")
     return bits
 
 

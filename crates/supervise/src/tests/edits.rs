@@ -67,7 +67,7 @@ fn paths_to_hidden_data_are_seen_and_layers_called_hidden_are_not() {
     for to in [
         r#"/ "hidden""#,
         r#"/ "../hidden/labels.npy""#,
-        r#"/ "public"; open("/work/data/hidden")"#,
+        r#"/ "public"; open("/srv/data/hidden")"#,
         r#"/ "public"; os.path.join("x", "hidden")"#,
         r#"/ "public"; places = ("data/" "hidden",)"#,
     ] {
