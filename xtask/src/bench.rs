@@ -15,3 +15,10 @@ pub(crate) fn engine(words: &[&str]) -> anyhow::Result<ExitCode> {
     must(command(bench, ["engine", "--exe"]).arg(exe).args(words))?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What verdicts are worth, on simulated studies: error, power, price and bias. It fails when an aim is not met.
+pub(crate) fn decide(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let run = ["run", "--release", "--package", "empiric-decide", "--example", "bench", "--"];
+    must(command("cargo", run).args(words))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -22,7 +22,9 @@ usage: cargo xtask <what>
   faults [--short]  kill, damage and starve studies, and see that they recover; --short in two minutes
   cheats [--short]  hand the corpus of cheats/ to real studies, and see what is caught
   bench engine [--trials N] [--slots N]
-                    what Empiric itself costs per trial, and how busy it keeps its slots";
+                    what Empiric itself costs per trial, and how busy it keeps its slots
+  bench decide [--short] [--studies N] [--trials N] [--threads N]
+                    what its verdicts are worth over simulated studies: error, power, price, bias";
 
 fn main() -> anyhow::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["cheats"] => cheats(false),
         ["cheats", "--short"] => cheats(true),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
+        ["bench", "decide", ref more @ ..] => bench::decide(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
             Ok(ExitCode::SUCCESS)

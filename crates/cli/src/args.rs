@@ -136,6 +136,15 @@ pub(crate) struct Check {
     pub(crate) json: bool,
 }
 
+/// The error over a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ErrorKind {
+    /// False discovery rate
+    Fdr,
+    /// Family-wise error rate
+    Fwer,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -160,9 +169,13 @@ pub(crate) struct Run {
     /// The search policy
     #[arg(long, value_name = "NAME", default_value = "greedy", value_parser = PossibleValuesParser::new(empiric_search::names()))]
     pub(crate) policy: String,
-    /// Probability of keeping a trial that is no better than its champion, per trial
+    /// What is held at the level over the whole study: the share of false keeps among keeps (fdr), or the probability of
+    /// any (fwer); fixed when the study opens
+    #[arg(long, value_name = "KIND", default_value = "fdr")]
+    pub(crate) error: ErrorKind,
+    /// The level; fixed when the study opens
     #[arg(long, value_name = "P", default_value_t = 0.05)]
-    pub(crate) alpha: f64,
+    pub(crate) level: f64,
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,

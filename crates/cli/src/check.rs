@@ -10,6 +10,7 @@ use empiric_core::{
 };
 use empiric_engine::{Ended, Layout};
 use empiric_ledger::{Inbox, Reader, Request, RequestId, Submission};
+use empiric_report::Noise;
 use serde::Serialize;
 
 use crate::{
@@ -109,8 +110,8 @@ fn tell(
     rows: &[Row],
 ) -> Result<(), Failure> {
     let summary = empiric_decide::summary(study);
-    let noise_sd = summary.noise_sd.unwrap_or(0.0);
-    let smallest_effect = empiric_decide::smallest_effect(noise_sd, &study.settings().rules);
+    let noise_sd = summary.noise.sd.unwrap_or(0.0);
+    let noise = Noise::of(study);
     let baseline = study.trial(TrialNo::BASELINE);
     let costs: Vec<_> = baseline
         .into_iter()
@@ -128,7 +129,8 @@ fn tell(
     let ok = rows.iter().all(|row| row.ok);
     if args.json {
         out::json(&serde_json::json!({
-            "ok": ok, "noise_sd": noise_sd, "smallest_effect": smallest_effect, "canaries": rows, "estimate": estimate,
+            "ok": ok, "noise_sd": noise_sd, "smallest_effect": noise.smallest_effect, "noise": noise,
+            "canaries": rows, "estimate": estimate,
         }))?;
     } else {
         for row in rows {
@@ -145,12 +147,9 @@ fn tell(
                 words::number(estimate.mean),
                 estimate.n
             ))?;
-            let share = words::percent(smallest_effect, estimate.mean);
             out::line(&format!("noise sd         {}", words::number(noise_sd)))?;
-            out::line(&format!(
-                "smallest effect  {} ({share}) is found with 80 % power",
-                words::number(smallest_effect)
-            ))?;
+            let alarm = noise.alarm(summary.noise.deterministic, estimate.mean);
+            out::line(&format!("can be found     {alarm}"))?;
         }
         out::line(&format!(
             "cost             {} a replicate, about {:.0} trials an hour on {slots} slots",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use empiric_core::{Event, Record, Study, study::State};
+use empiric_core::{Event, Outcome, Record, Study, Verdict, study::State};
 use empiric_engine::Notice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
@@ -88,9 +88,15 @@ fn line(record: &Record, study: &Study) -> Option<String> {
             };
             Some(format!("sandbox {sandbox}, limits by {cgroup}, {} slots{paused}", slots.len()))
         }
-        Event::Concluded { trial, .. } => {
-            study.trial(*trial).map(|trial| words::trial_line(study, trial, out::talk_columns()))
-        }
+        Event::Concluded { trial, .. } => study.trial(*trial).map(|trial| {
+            let line = words::trial_line(study, trial, out::talk_columns());
+            match trial.outcome {
+                Some(Outcome::Valid { verdict: Verdict::Baseline, .. }) => {
+                    format!("{line}\n{}", words::alarm(study))
+                }
+                Some(Outcome::Valid { .. } | Outcome::Failed(_)) | None => line,
+            }
+        }),
         Event::ReportOpened { champion } => Some(format!(
             "closing comparison of {champion} and the baseline on seeds and data held back until now"
         )),

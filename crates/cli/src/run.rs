@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use empiric_agents::{Proposer, Tuner};
 use empiric_core::{
     Budget,
-    study::{Rules, Settings},
+    study::{ErrorControl, Rules, Settings},
 };
 use empiric_engine::{ASKED_SCHEMA, Asked, Control, Ended, Engine, Layout, Options};
 use empiric_ledger::Reader;
@@ -15,7 +15,7 @@ use tokio::{signal::unix, sync::mpsc};
 
 use crate::{
     ambient,
-    args::{Run, Sandbox},
+    args::{ErrorKind, Run, Sandbox},
     exit::{Failure, Kind},
     live::Live,
     out,
@@ -63,10 +63,10 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
 
 /// How a study is asked, from the words; what is fixed when a study opens is taken from the study.
 fn settings(args: &Run, budget: Option<Budget>, layout: &Layout) -> Result<Settings, Failure> {
-    if !(args.alpha > 0.0 && args.alpha < 0.5) {
+    if !(args.level > 0.0 && args.level < 0.5) {
         return Err(Failure::say(
             Kind::Usage,
-            format!("--alpha {} is not between 0 and 0.5", args.alpha),
+            format!("--level {} is not between 0 and 0.5", args.level),
         ));
     }
     if let Ok(study) = Reader::open(layout.root()).and_then(|reader| reader.study()) {
@@ -75,12 +75,16 @@ fn settings(args: &Run, budget: Option<Budget>, layout: &Layout) -> Result<Setti
             ..study.settings().clone()
         });
     }
+    let error = match args.error {
+        ErrorKind::Fdr => ErrorControl::Fdr,
+        ErrorKind::Fwer => ErrorControl::Fwer,
+    };
     Ok(Settings {
         seed: args.seed,
         budget: budget.unwrap_or(Budget { trials: Some(DEFAULT_TRIALS), ..Budget::default() }),
         arms: vec![args.arm.clone()],
         policy: args.policy.clone(),
-        rules: Rules { alpha: args.alpha, ..Rules::default() },
+        rules: Rules { error, level: args.level, ..Rules::default() },
     })
 }
 

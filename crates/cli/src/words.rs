@@ -87,6 +87,12 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
     cut
 }
 
+/// What the study can find, given its noise, in a sentence.
+pub(crate) fn alarm(study: &Study) -> String {
+    let status = Status::of(study);
+    status.noise.alarm(status.deterministic, status.baseline.mean.unwrap_or(f64::NAN))
+}
+
 /// The words a study ends with, and `status` prints.
 pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
     use std::fmt::Write as _;
@@ -120,6 +126,7 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
             baseline.replicates,
             number(status.noise_sd),
         );
+        let _ = writeln!(text, "  noise     {}", status.noise.alarm(status.deterministic, mean));
         match &status.champion {
             Some(champion) => {
                 let interval = champion

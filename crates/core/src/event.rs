@@ -16,7 +16,7 @@ use crate::{
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
 /// written, by an older Empiric.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// An event with its place and time in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,8 +10,10 @@ pub mod globs;
 pub mod id;
 pub mod measure;
 pub mod outcome;
+pub mod sample;
 pub mod seed;
 pub mod study;
+
 pub mod task;
 pub mod trial;
 
@@ -21,6 +23,7 @@ pub use globs::Globs;
 pub use id::{BlobId, CommitId, Digest, ReplicateId, StudyId, TreeId, TrialNo};
 pub use measure::{Bound, Gate, Goal, Measurement, Metric, Provenance, Split};
 pub use outcome::{Blame, Cause, Failure, Outcome, Phase, Verdict};
+pub use sample::{Noise, Sample};
 pub use seed::{Purpose, Seed};
 pub use study::Study;
 pub use task::Task;

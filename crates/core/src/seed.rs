@@ -20,9 +20,11 @@ pub struct Seed(pub u32);
 pub enum Purpose {
     /// Selection: every trial uses the same seeds in the same order, which pairs them.
     Search,
-    /// Confirmation of one trial against its champion, on seeds that no other comparison uses.
+    /// Confirmation, on seeds that selection never sees. Each trial has a stream of its own: on it the gain of that trial
+    /// over its champion is estimated, and once it is champion itself, its challengers are confirmed against it there,
+    /// so that it is measured once for all of them. Where measurements drift, a challenger is confirmed on its own.
     Confirm {
-        /// The trial being confirmed.
+        /// The trial whose stream it is.
         of: TrialNo,
     },
     /// The closing comparison of champion and baseline.

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Cost, Digest, Event, Failure, Outcome, Purpose, Record, Replicate, ReplicateId,
-    StudyId, Task, TreeId, Trial, TrialNo, Verdict,
+    Budget, Cost, Digest, Event, Failure, Noise, Outcome, Purpose, Record, Replicate, ReplicateId,
+    Sample, Split, StudyId, Task, TreeId, Trial, TrialNo, Verdict,
 };
 
 /// How a study is asked, fixed when it opens except for the budget.
@@ -32,14 +32,18 @@ pub struct Settings {
 /// How verdicts are reached.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
-    /// Probability of keeping a trial that is no better than its champion; one-sided, per trial.
-    pub alpha: f64,
+    /// Which error is held at `level` over the whole study.
+    pub error: ErrorControl,
+    /// The level; one-sided.
+    pub level: f64,
     /// Baseline replicates before any idea is paid for; at least 5.
     pub baseline_replicates: u32,
     /// Most search replicates of one trial.
     pub search_replicates: u32,
-    /// Replicates of trial and champion on fresh seeds before a keep.
+    /// Most pairs of replicates of trial and champion on fresh seeds before a verdict.
     pub confirm_replicates: u32,
+    /// Least pairs, after the decision to keep, from which the gain is estimated.
+    pub gain_replicates: u32,
     /// Replicates of champion and baseline on fresh seeds in the closing comparison.
     pub report_replicates: u32,
 }
@@ -47,13 +51,43 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            alpha: 0.05,
+            error: ErrorControl::Fdr,
+            level: 0.05,
             baseline_replicates: 5,
             search_replicates: 5,
-            confirm_replicates: 5,
+            confirm_replicates: 32,
+            gain_replicates: 5,
             report_replicates: 8,
         }
     }
+}
+
+/// The error over a whole study that [`Rules::level`] bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorControl {
+    /// False discovery rate: the expected share of false keeps among all keeps.
+    Fdr,
+    /// Family-wise error rate: the probability of any false keep at all.
+    Fwer,
+}
+
+/// One comparison of a trial with a champion on fresh seeds: a hypothesis that spends some of the study's error. It is
+/// opened by the first lease for it, before any of its replicates has run, so nothing that was measured in it has a say in
+/// whether and where it counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contest {
+    /// Its place among the study's contests, from 1.
+    pub place: u32,
+    /// The places whose error it may spend: its own, and those that contests which ended in a keep, before this one was
+    /// opened, had and passed on.
+    pub shares: Vec<u32>,
+    /// The trial whose seed stream it runs on: the champion, or the challenger where measurements drift.
+    pub stream: TrialNo,
+    /// Its first place in that stream.
+    pub from: u32,
+    /// The noise known when it was opened.
+    pub noise: Noise,
 }
 
 /// Hashes of what must not change while measurements are compared.
@@ -121,6 +155,12 @@ pub struct Study {
     trials: Vector<Arc<Trial>>,
     open: OrdSet<TrialNo>,
     leases: OrdMap<ReplicateId, TrialNo>,
+    contests: OrdMap<(TrialNo, TrialNo), Contest>,
+    places: u32,
+    returned: Vec<u32>,
+    spread: OrdMap<TrialNo, Sample>,
+    noise: Noise,
+    varied: bool,
     by_tree: OrdMap<TreeId, TrialNo>,
     keeps: Vector<TrialNo>,
     report: Option<TrialNo>,
@@ -169,6 +209,12 @@ impl Study {
             trials: Vector::new(),
             open: OrdSet::new(),
             leases: OrdMap::new(),
+            contests: OrdMap::new(),
+            places: 0,
+            returned: Vec::new(),
+            spread: OrdMap::new(),
+            noise: Noise::default(),
+            varied: false,
             by_tree: OrdMap::new(),
             keeps: Vector::new(),
             report: None,
@@ -214,6 +260,10 @@ impl Study {
             Event::SegmentOpened { segment, fixed, .. } => {
                 self.segment = *segment;
                 self.fixed = Some(*fixed);
+                self.contests = OrdMap::new();
+                self.spread = OrdMap::new();
+                self.noise = Noise::default();
+                self.varied = false;
             }
             Event::BudgetSet { budget } => {
                 self.budget = *budget;
@@ -254,6 +304,9 @@ impl Study {
                     result: None,
                 });
                 self.leases.insert(*replicate, *trial);
+                if let Purpose::Confirm { of } = purpose {
+                    self.contest_opened(*trial, *of, *index);
+                }
             }
             Event::Measured { replicate, trial, result } => {
                 if self.leases.remove(replicate).is_none() {
@@ -261,8 +314,14 @@ impl Study {
                 }
                 self.cost += Cost { wall_s: 0.0, ..result.cost };
                 let found = self.trial_mut(*trial).map_err(fail)?;
-                if let Some(held) = found.replicates.iter_mut().find(|held| held.id == *replicate) {
+                let mut measured = None;
+                if let Some(held) = found.replicates.iter_mut().rfind(|held| held.id == *replicate)
+                {
                     held.result = Some(result.clone());
+                    measured = Some(held.clone());
+                }
+                if let Some(measured) = measured {
+                    self.spread_grown(&measured);
                 }
             }
             Event::Fenced { replicate, trial, .. } => {
@@ -306,13 +365,59 @@ impl Study {
             .ok_or_else(|| format!("there is no trial {no}"))
     }
 
+    /// Opens the contest that this lease on the stream of `of` belongs to, if it is its first.
+    fn contest_opened(&mut self, trial: TrialNo, of: TrialNo, index: u32) {
+        let open = |no: &TrialNo| *no != TrialNo::BASELINE && self.open.contains(no);
+        let Some(challenger) = [trial, of].into_iter().find(open) else { return };
+        let pair = (challenger, self.champion());
+        if !self.contests.contains_key(&pair) {
+            self.places = self.places.saturating_add(1);
+            let mut shares = std::mem::take(&mut self.returned);
+            shares.push(self.places);
+            let (place, noise) = (self.places, self.noise);
+            self.contests.insert(pair, Contest { place, shares, stream: of, from: index, noise });
+        }
+    }
+
+    /// Takes the value of a finished replicate into the noise. Trees that were never believed, which anybody can make as
+    /// erratic as they like, have a spread and no part in the pool.
+    fn spread_grown(&mut self, replicate: &Replicate) {
+        let counts = replicate.segment == self.segment && replicate.purpose != Purpose::Report;
+        let Some(value) = replicate.value(&self.task.metric.name, Split::Select).filter(|_| counts)
+        else {
+            return;
+        };
+        let before = self.spread(replicate.trial);
+        let after = before.with(value);
+        if !after.ss.is_finite() {
+            return;
+        }
+        self.spread.insert(replicate.trial, after);
+        self.varied |= after.ss > 0.0;
+        if self.believed(replicate.trial) {
+            self.noise.ss += after.ss - before.ss;
+            self.noise.df += after.df() - before.df();
+        }
+    }
+
+    /// Whether a tree is the baseline's or was kept.
+    fn believed(&self, no: TrialNo) -> bool {
+        let kept = |trial: &Arc<Trial>| {
+            matches!(trial.outcome, Some(Outcome::Valid { verdict: Verdict::Keep, .. }))
+        };
+        no == TrialNo::BASELINE || self.trial(no).is_some_and(kept)
+    }
+
     fn count(&mut self, trial: TrialNo, outcome: &Outcome) {
         match outcome {
             Outcome::Valid { verdict, .. } => match verdict {
                 Verdict::Baseline => return,
                 Verdict::Keep => {
                     self.counts.keep += 1;
+                    let won = self.contests.get(&(trial, self.champion()));
+                    self.returned.extend(won.iter().flat_map(|contest| &contest.shares));
                     self.keeps.push_back(trial);
+                    self.noise = self.noise.with(&self.spread(trial));
                 }
                 Verdict::Discard => self.counts.discard += 1,
                 Verdict::Inconclusive => self.counts.inconclusive += 1,
@@ -408,6 +513,48 @@ impl Study {
     #[must_use]
     pub fn leases(&self) -> &OrdMap<ReplicateId, TrialNo> {
         &self.leases
+    }
+
+    /// The contest of a challenger with a champion, once it has begun in the segment in force.
+    #[must_use]
+    pub fn contest(&self, challenger: TrialNo, champion: TrialNo) -> Option<&Contest> {
+        self.contests.get(&(challenger, champion))
+    }
+
+    /// How many contests have begun: hypotheses that may spend some of the study's error.
+    #[must_use]
+    pub fn contests(&self) -> u32 {
+        self.places
+    }
+
+    /// The places whose error the next contest may spend.
+    #[must_use]
+    pub fn next_shares(&self) -> Vec<u32> {
+        let own = self.places.saturating_add(1);
+        self.returned.iter().copied().chain(std::iter::once(own)).collect()
+    }
+
+    /// Running sums over all values that verdicts see of one trial, in the segment in force.
+    #[must_use]
+    pub fn spread(&self, no: TrialNo) -> Sample {
+        self.spread.get(&no).copied().unwrap_or_default()
+    }
+
+    /// Such sums of every measured trial.
+    pub fn spreads(&self) -> impl Iterator<Item = (TrialNo, Sample)> {
+        self.spread.iter().map(|(no, sums)| (*no, *sums))
+    }
+
+    /// Noise of one replicate in the segment in force, pooled over the baseline and all that was kept.
+    #[must_use]
+    pub fn noise(&self) -> Noise {
+        self.noise
+    }
+
+    /// Whether any tree has given two values in the segment in force.
+    #[must_use]
+    pub fn varied(&self) -> bool {
+        self.varied
     }
 
     /// The first trial with this tree.

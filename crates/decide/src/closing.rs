@@ -27,11 +27,12 @@ pub fn closing(study: &Study) -> Closing {
         return Closing::Done;
     }
     let mut wants = Wants::default();
-    for no in [champion, TrialNo::BASELINE] {
-        if let Some(trial) = study.trial(no) {
-            let places = Places::of(study, trial, Purpose::Report);
-            wants.need(&places, 0..study.settings().rules.report_replicates);
-        }
+    if let (Some(champion), Some(baseline)) =
+        (study.trial(champion), study.trial(TrialNo::BASELINE))
+    {
+        let places = |trial| Places::of(study, trial, Purpose::Report);
+        let range = 0..study.settings().rules.report_replicates;
+        wants.need_pairs(&places(champion), &places(baseline), range);
     }
     match wants.step() {
         Some(Step::Measure { wanted }) => Closing::Measure(wanted),

@@ -1,11 +1,14 @@
-//! The statistical tests, and nothing else: numbers in, a ruling out. A sequential test that holds its level over the
-//! whole study takes the place of [`Search::rule`] and [`Confirm::rule`]; the rest of the crate stays.
+//! The rulings of both doors: numbers in, a ruling out. What counts as evidence is in [`crate::evidence`], how much of it
+//! is needed in [`crate::spending`].
 //!
 //! All values here are scores: larger is better, whatever the task's goal.
 
-use empiric_core::Verdict;
+use empiric_core::{Noise, Sample, Verdict};
 
-use crate::stats::{Contrast, Noise, Sample, normal_point, normal_tail};
+use crate::{
+    evidence,
+    stats::{Contrast, normal_below, normal_point, normal_tail},
+};
 
 /// Level at which the last search look calls a trial promising. Earlier looks spend it as O'Brien and Fleming do (A
 /// multiple testing procedure for clinical trials, Biometrics 35, 1979): the critical z at look `n` of `N` is
@@ -17,12 +20,18 @@ pub const PROMISE: f64 = 0.05;
 /// [`PROMISE`] at the last look.
 pub const HOPE: f64 = 0.2;
 
+/// A confirmation stops when the probability that it ends in a keep, as predicted from its pairs so far, is below this.
+pub const FUTILE: f64 = 0.05;
+
 /// Two values of a deterministic metric closer than this fraction are the same number, summed in another order.
 pub const RESOLUTION: f64 = 1e-12;
 
 /// Least spread of paired differences, as a fraction of what the noise gives independent seeds: seeds that agree
-/// better than this look rounded, not paired.
+/// better than this look rounded, not paired. It bounds intervals and the search look; evidence has its own.
 const FLOOR: f64 = 0.1;
+
+/// How many differences the noise known before is worth in the spread that predicts.
+const KNOWN: f64 = 4.0;
 
 /// What follows from one look at the evidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,7 +44,7 @@ pub enum Ruling {
     End(Verdict),
 }
 
-/// A ruling with the numbers it rests on.
+/// A ruling on a search look with the numbers it rests on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ruled {
     /// What follows.
@@ -51,10 +60,13 @@ pub struct Ruled {
 pub struct Search<'a> {
     /// The trial's scores.
     pub own: &'a [f64],
-    /// Scores of trial and champion on the seeds that both have.
+    /// Scores of trial and champion on the search seeds that both have; none where measurements of different times are
+    /// not comparable.
     pub pairs: &'a [(f64, f64)],
-    /// All scores of the champion, those of `pairs` among them; at least one.
-    pub champion: &'a [f64],
+    /// The champion's level: scores that it was not selected for; at least one.
+    pub level: Sample,
+    /// All scores of the champion on search seeds, those of `pairs` among them.
+    pub searched: Sample,
     /// Noise of repeated measurement, without the trial's own.
     pub noise: Noise,
     /// Replicates of the trial at the last look.
@@ -95,25 +107,30 @@ impl Search<'_> {
         HOPE + (PROMISE - HOPE) * way
     }
 
-    /// The trial's mean against the middle of two references: the champion's mean on the same seeds, and its mean on
-    /// all seeds. With noise variance v, n seeds in common and m champion scores the first has variance 2v(1 - r)/n,
-    /// best when scores of one seed are closely correlated (r near 1); the second v(1/n + 1/m), best when they are not.
-    /// r is not known after one replicate, and champion's one score on the first seed would tilt every trial alike. The
-    /// middle, which is the minimum-variance choice at r = 1/2, is never far from the better of the two. Its standard
-    /// error is taken at r = 0, the largest.
+    /// The trial's mean against the champion's level, moved half way by what the trial's seeds are known to do to the
+    /// champion.
+    ///
+    /// The level is the mean of m scores that the champion was not selected for, so a lucky draw that made it champion
+    /// is not held against its challengers. With k seeds in common and s search scores of the champion, the move is half of
+    /// its mean on the k minus its mean on the s. Moving by all of it would be best when scores of one seed are closely
+    /// correlated, by none when they are not; half is the minimum-variance choice at a correlation of 1/2 and never far
+    /// from the better of the two. The standard error is taken at correlation 0, the largest: v (1/n + 1/m + (1/k -
+    /// 1/s) / 4) with n scores of the trial and noise variance v.
     fn half_paired(&self) -> Contrast {
         let own = Sample::of(self.own);
-        let all = Sample::of(self.champion);
         let noise = self.noise.with(&own);
         let same: Vec<f64> = self.pairs.iter().map(|(_, champion)| *champion).collect();
         let same = Sample::of(&same);
-        let (n, m, k) = (own.n as f64, all.n as f64, same.n as f64);
-        let (reference, factor) = if same.n == 0 {
-            (all.mean, 1.0 / n + 1.0 / m)
+        let (n, m, k, s) =
+            (own.n as f64, self.level.n as f64, same.n as f64, self.searched.n as f64);
+        let (shift, variance) = if same.n == 0 {
+            (0.0, 0.0)
         } else {
-            ((same.mean + all.mean) / 2.0, 1.0 / n + 0.25 / k + 0.75 / m)
+            ((same.mean - self.searched.mean) / 2.0, (1.0 / k - 1.0 / s).max(0.0) / 4.0)
         };
-        Contrast { gain: own.mean - reference, se: noise.sd() * factor.sqrt(), df: noise.df }
+        let factor = 1.0 / n + 1.0 / m + variance;
+        let gain = own.mean - self.level.mean - shift;
+        Contrast { gain, se: noise.sd() * factor.sqrt(), df: noise.df }
     }
 
     fn paired(&self) -> Option<Contrast> {
@@ -124,50 +141,87 @@ impl Search<'_> {
     }
 }
 
-/// The evidence of a confirmation, all of it from fresh seeds.
+/// The evidence of a confirmation, all of it from seeds that selection did not see.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Confirm<'a> {
-    /// Scores of trial and champion, seed by seed.
-    pub pairs: &'a [(f64, f64)],
-    /// Noise of repeated measurement; it only bounds the spread from below.
+    /// Scores of the trial minus those of its champion, seed by seed.
+    pub differences: &'a [f64],
+    /// Noise of repeated measurement known when the contest began.
     pub noise: Noise,
-    /// One-sided level.
-    pub alpha: f64,
-    /// Whether no more replicates will come.
-    pub last: bool,
+    /// The level that this contest may spend.
+    pub level: f64,
+    /// Most pairs.
+    pub most: usize,
+}
+
+/// A ruling on a confirmation with the numbers it rests on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weighed {
+    /// What follows.
+    pub ruling: Ruling,
+    /// The gain as the pairs so far show it; selected where the ruling is to pass.
+    pub gain: f64,
+    /// Evidence against "no better", to 1.
+    pub evidence: f64,
+    /// Evidence that is needed.
+    pub needed: f64,
 }
 
 impl Confirm<'_> {
-    /// Rules; none where there are fewer than two pairs.
-    ///
-    /// Before the last look the only way out is to stop when the mean is not above zero, which cannot raise the level.
-    /// At the last it is the paired one-sided t test with `pairs - 1` degrees of freedom: exact for normal differences,
-    /// whatever the trial does to the noise and however the seeds correlate.
+    /// Rules; none without a pair. It may be asked after any pair: the level holds at every stopping time.
     #[must_use]
-    pub fn rule(&self) -> Option<Ruled> {
-        let contrast = Contrast::paired(&differences(self.pairs), floor(self.noise))?;
-        let p = contrast.p();
-        let ruling = if contrast.gain.is_nan() || contrast.gain <= 0.0 {
-            Ruling::End(Verdict::Discard)
-        } else if !self.last {
-            Ruling::More
-        } else if p <= self.alpha {
+    pub fn rule(&self) -> Option<Weighed> {
+        if self.differences.is_empty() {
+            return None;
+        }
+        let scale = std::f64::consts::SQRT_2 * self.noise.sd();
+        let evidence = evidence::log_evidence(self.differences, scale);
+        let needed = -self.level.ln();
+        let gain = Sample::of(self.differences).mean;
+        let ruling = if evidence >= needed {
             Ruling::Pass
+        } else if self.differences.len() >= self.most {
+            Ruling::End(if gain > 0.0 { Verdict::Inconclusive } else { Verdict::Discard })
+        } else if self.predicted() < FUTILE {
+            Ruling::End(Verdict::Discard)
         } else {
-            Ruling::End(Verdict::Inconclusive)
+            Ruling::More
         };
-        Some(Ruled { ruling, contrast, p })
+        Some(Weighed { ruling, gain, evidence: evidence.exp(), needed: needed.exp() })
+    }
+
+    /// Predictive probability of a keep: that the z statistic of all `most` pairs, given those so far and a flat prior on
+    /// the gain, reaches what the level needs there (Choi, Smith, Becker, Early decision in clinical trials when the
+    /// treatment differences are small, Controlled Clinical Trials 6, 1985; Jennison, Turnbull, Group Sequential Methods,
+    /// 2000, chapter 10). What it steers, a stop that cannot keep anything, costs no level.
+    #[must_use]
+    pub fn predicted(&self) -> f64 {
+        let sample = Sample::of(self.differences);
+        let (n, most) = (sample.n as f64, self.most as f64);
+        let known = 2.0 * self.noise.sd().powi(2);
+        let sd = ((KNOWN * known + sample.ss) / (KNOWN + sample.df())).sqrt();
+        if sd == 0.0 {
+            return f64::from(u8::from(sample.mean > 0.0));
+        }
+        let expected = sample.mean * most / sd;
+        let spread = (most * (most - n) / n).sqrt();
+        normal_below((expected - reach(self.level, self.most) * most.sqrt()) / spread)
     }
 }
 
-/// Rules on one comparison of a deterministic metric: better, or not.
+/// About the z statistic at which the evidence of `pairs` pairs is enough for `level`: that of a normal mixture with a
+/// prior variance of 1, `sqrt((1 + 1 / n) (ln(1 + n) - 2 ln level))` (Robbins, Statistical methods related to the law of the
+/// iterated logarithm, Annals of Mathematical Statistics 41, 1970).
 #[must_use]
-pub fn surely(own: f64, champion: f64) -> Ruled {
-    let gain = own - champion;
-    let better = gain > RESOLUTION * own.abs().max(champion.abs());
-    let (ruling, p) =
-        if better { (Ruling::Pass, 0.0) } else { (Ruling::End(Verdict::Discard), 1.0) };
-    Ruled { ruling, contrast: Contrast { gain, se: 0.0, df: 1.0 }, p }
+pub fn reach(level: f64, pairs: usize) -> f64 {
+    let n = pairs.max(1) as f64;
+    ((1.0 + 1.0 / n) * (n.ln_1p() - 2.0 * level.ln())).sqrt()
+}
+
+/// Whether one value of a deterministic metric is better than another.
+#[must_use]
+pub fn surely(own: f64, champion: f64) -> bool {
+    own - champion > RESOLUTION * own.abs().max(champion.abs())
 }
 
 /// Least standard deviation believed of paired differences under this noise.
@@ -176,6 +230,8 @@ pub fn floor(noise: Noise) -> f64 {
     FLOOR * std::f64::consts::SQRT_2 * noise.sd()
 }
 
-fn differences(pairs: &[(f64, f64)]) -> Vec<f64> {
+/// Own minus champion, pair by pair.
+#[must_use]
+pub fn differences(pairs: &[(f64, f64)]) -> Vec<f64> {
     pairs.iter().map(|(own, champion)| own - champion).collect()
 }

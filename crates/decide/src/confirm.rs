@@ -1,100 +1,187 @@
-//! The second door: trial and champion on fresh seeds, and the verdict from those alone.
+//! The second door: trial and champion on seeds that selection never sees, for as long as it takes to decide; then, for a
+//! keep, on more of them to say by how much.
 
 use empiric_core::{Outcome, Phase, Purpose, Verdict, study::Rules};
 
 use crate::{
-    compare::{self, Ruled, Ruling},
-    contest::Contest,
+    compare::{self, Ruling, Weighed},
+    contest::{Contest, gain_from},
     gates::{self, Standing},
-    places::Wants,
-    stats::Sample,
-    step::Step,
+    places::{Places, Wants},
+    spending,
+    stats::{Contrast, Sample},
+    step::{self, Kept, Step},
     words,
 };
 
-/// Replicates after the first half of a confirmation, where a trial that is not ahead stops, and after all of it. A
-/// deterministic metric needs one; the rest follows only if a gate is near its limit.
-pub(crate) fn stages(rules: &Rules, deterministic: bool) -> [u32; 2] {
-    let all = rules.confirm_replicates.max(2);
-    [if deterministic { 1 } else { all.div_ceil(2) }, all]
+/// Pairs before the first look, and from one look to the next.
+const FIRST: u32 = 3;
+const NEXT: u32 = 2;
+
+/// Pairs of a deterministic metric. One would do if the metric were known to be; two leave a metric that only looks so, an
+/// accuracy that rarely moves by a step, next to no chance of a false keep.
+const SURE: u32 = 2;
+
+/// Most pairs that a noisy metric is given.
+pub(crate) fn most(rules: &Rules) -> u32 {
+    rules.confirm_replicates.max(FIRST)
 }
 
 pub(crate) fn step(contest: &Contest<'_>) -> Step {
-    let champion = contest.champion_places(Purpose::Confirm { of: contest.trial.no });
+    let rules = &contest.study.settings().rules;
+    let arena = &contest.arena;
     let deterministic = contest.deterministic();
-    let [first, all] = stages(&contest.study.settings().rules, deterministic);
-    let mut wants = Wants::default();
-    for end in [first, all] {
-        let last = end == all;
-        wants.need(&contest.confirm, 0..end);
-        wants.need(&champion, 0..end);
+    let most = if deterministic { SURE } else { most(rules) };
+    let level = spending::level(rules, &arena.shares, contest.study.keeps().len());
+    let mut weighed = None;
+    let mut end = 0;
+    while end < most {
+        end = if end == 0 { FIRST.min(most) } else { (end + NEXT).min(most) };
+        let range = arena.from..arena.from.saturating_add(end);
+        let mut wants = Wants::default();
+        wants.need_pairs(&arena.own, &arena.champion, range.clone());
         wants.need(&contest.baseline, contest.noise_places());
         if let Some(step) = wants.step() {
-            return step;
+            return step::afforded(contest.study, step);
         }
-        let replicates: Vec<_> =
-            contest.confirm.usable_below(end).map(|(_, found)| found).collect();
-        let baseline = contest.baseline_replicates();
-        match gates::standing(contest.gates(), &replicates, &baseline, Phase::Confirm) {
-            Standing::Hold => {}
-            Standing::Near(_) if !last => continue,
-            Standing::Near(failure) | Standing::Miss(failure) => {
+        let near = match standing(contest, &arena.own, range.clone()) {
+            Standing::Hold => None,
+            Standing::Near(failure) => Some(failure),
+            Standing::Miss(failure) => return Step::Conclude(Outcome::Failed(failure)),
+        };
+        let pairs = contest.pairs(&arena.own, &arena.champion, range);
+        let found = if deterministic {
+            surely(&pairs)
+        } else {
+            let differences = compare::differences(&pairs);
+            let (noise, most) = (arena.noise, most as usize);
+            compare::Confirm { differences: &differences, noise, level, most }.rule()
+        };
+        match (found.map(|found| found.ruling), near) {
+            (Some(Ruling::Pass), None) if deterministic => return sure(contest, &pairs),
+            (Some(Ruling::Pass), None) => return estimate(contest, end, &pairs, found),
+            (Some(Ruling::Pass) | None, Some(failure)) if end == most => {
                 return Step::Conclude(Outcome::Failed(failure));
             }
-        }
-        let pairs = contest.pairs(&contest.confirm, &champion, end);
-        let ruled = if deterministic {
-            pairs.first().map(|(own, champion)| compare::surely(*own, *champion))
-        } else {
-            let rules = &contest.study.settings().rules;
-            let (noise, alpha) = (contest.noise(), rules.alpha);
-            compare::Confirm { pairs: &pairs, noise, alpha, last }.rule()
-        };
-        match ruled.map(|ruled| (ruled.ruling, ruled)) {
-            Some((Ruling::Pass, ruled)) => {
-                return conclude(contest, Verdict::Keep, &ruled, &pairs, deterministic);
-            }
-            Some((Ruling::End(verdict), ruled)) => {
-                return conclude(contest, verdict, &ruled, &pairs, deterministic);
-            }
-            Some((Ruling::More, _)) | None => {}
+            (Some(Ruling::End(verdict)), _) => return undecided(contest, verdict, &pairs, found),
+            (Some(Ruling::Pass | Ruling::More) | None, _) => weighed = weighed.or(found),
         }
     }
-    Step::Conclude(Outcome::Valid {
-        verdict: Verdict::Inconclusive,
-        reason: format!(
-            "{} could not be measured on enough of the {all} fresh seeds to compare with it",
-            contest.champion.no
-        ),
-        gain: None,
-        gain_interval: None,
-    })
+    let champion = contest.champion.no;
+    let reason = if weighed.is_some() {
+        format!("not clear enough against {champion} on {most} fresh seeds")
+    } else {
+        format!(
+            "{champion} could not be measured on enough of the {most} fresh seeds to compare with it"
+        )
+    };
+    let verdict = Verdict::Inconclusive;
+    Step::Conclude(Outcome::Valid { verdict, reason, gain: None, gain_interval: None })
 }
 
-fn conclude(
+/// After the decision to keep: by how much. The pairs that decided are not asked, for they were selected by deciding; a
+/// number of further ones that is fixed by then gives an unbiased estimate and an interval that means what it says.
+fn estimate(
+    contest: &Contest<'_>,
+    end: u32,
+    decided: &[(f64, f64)],
+    weighed: Option<Weighed>,
+) -> Step {
+    let own_stream = Purpose::Confirm { of: contest.trial.no };
+    let own = Places::of(contest.study, contest.trial, own_stream);
+    let champion = contest.champion_places(own_stream);
+    let on_it = contest.arena.stream == contest.trial.no;
+    let from = if on_it { gain_from(contest.study, contest.arena.from) } else { 0 };
+    let rules = &contest.study.settings().rules;
+    let range = from..from.saturating_add(estimated(rules, end));
+    if let Some(failure) = own.fault() {
+        return Step::Conclude(Outcome::Failed(failure.clone()));
+    }
+    let mut wants = Wants::default();
+    wants.need_pairs(&own, &champion, range.clone());
+    if let Some(step) = wants.step() {
+        return step;
+    }
+    match standing(contest, &own, range.clone()) {
+        Standing::Hold => {}
+        Standing::Near(failure) | Standing::Miss(failure) => {
+            return Step::Conclude(Outcome::Failed(failure));
+        }
+    }
+    let pairs = contest.pairs(&own, &champion, range);
+    let differences = compare::differences(&pairs);
+    let Some(contrast) = Contrast::paired(&differences, compare::floor(contest.arena.noise)) else {
+        return undecided(contest, Verdict::Inconclusive, decided, weighed);
+    };
+    let evidence = weighed.map_or_else(String::new, |weighed| words::evidence(&weighed));
+    let reason = format!(
+        "{} against {}{}, {}; kept on {} before, {evidence}",
+        gain(contest, contrast.gain, &pairs),
+        contest.champion.no,
+        words::interval(&contrast),
+        words::counted(pairs.len(), "fresh seed"),
+        words::counted(decided.len(), "other"),
+    );
+    step::keep(contest, Kept { contrast, reason })
+}
+
+/// Pairs from which the gain is estimated, when it took `decided` to decide: half as many, so that a small gain, which
+/// takes many, does not end with an interval that says nothing.
+fn estimated(rules: &Rules, decided: u32) -> u32 {
+    rules.gain_replicates.max(2).max(decided.div_ceil(2))
+}
+
+/// A keep of a deterministic metric.
+fn sure(contest: &Contest<'_>, pairs: &[(f64, f64)]) -> Step {
+    let differences = compare::differences(pairs);
+    let contrast = Contrast { gain: Sample::of(&differences).mean, se: 0.0, df: 1.0 };
+    let reason = format!(
+        "{} against {} on {}; the metric is deterministic",
+        gain(contest, contrast.gain, pairs),
+        contest.champion.no,
+        words::counted(pairs.len(), "fresh seed"),
+    );
+    step::keep(contest, Kept { contrast, reason })
+}
+
+fn surely(pairs: &[(f64, f64)]) -> Option<Weighed> {
+    let (own, champion) = pairs.first()?;
+    let better = pairs.iter().all(|(own, champion)| compare::surely(*own, *champion));
+    let ruling = if better { Ruling::Pass } else { Ruling::End(Verdict::Discard) };
+    Some(Weighed { ruling, gain: own - champion, evidence: f64::INFINITY, needed: 1.0 })
+}
+
+fn undecided(
     contest: &Contest<'_>,
     verdict: Verdict,
-    ruled: &Ruled,
     pairs: &[(f64, f64)],
-    deterministic: bool,
+    weighed: Option<Weighed>,
 ) -> Step {
-    let contrast = &ruled.contrast;
-    let references: Vec<f64> = pairs.iter().map(|(_, champion)| *champion).collect();
-    let metric = &contest.study.task().metric;
-    let gain = words::gain(contrast.gain, Sample::of(&references).mean, metric);
-    let coverage = 1.0 - 2.0 * contest.study.settings().rules.alpha;
-    let (champion, seeds) = (contest.champion.no, words::counted(pairs.len(), "fresh seed"));
-    let reason = if deterministic {
-        format!("{gain} against {champion} on {seeds}; the metric is deterministic")
-    } else {
-        let interval = words::interval(contrast, coverage);
-        let p = words::p_value(ruled.p);
-        format!("{gain} against {champion}{interval}, {seeds}, paired t {p}")
-    };
+    let differences = compare::differences(pairs);
+    let contrast = Contrast::paired(&differences, compare::floor(contest.arena.noise));
+    let found = weighed.map_or(0.0, |weighed| weighed.gain);
+    let evidence = weighed.map_or_else(String::new, |weighed| words::evidence(&weighed));
+    let reason = format!(
+        "{} against {}{} on {}, {evidence}",
+        gain(contest, found, pairs),
+        contest.champion.no,
+        contrast.as_ref().map_or_else(String::new, words::interval),
+        words::counted(pairs.len(), "fresh seed"),
+    );
     Step::Conclude(Outcome::Valid {
         verdict,
         reason,
-        gain: Some(contrast.gain).filter(|gain| gain.is_finite()),
-        gain_interval: contrast.interval(coverage),
+        gain: Some(found).filter(|gain| gain.is_finite()),
+        gain_interval: contrast.and_then(|contrast| contrast.interval(words::COVERAGE)),
     })
+}
+
+fn gain(contest: &Contest<'_>, gain: f64, pairs: &[(f64, f64)]) -> String {
+    let references: Vec<f64> = pairs.iter().map(|(_, champion)| *champion).collect();
+    words::gain(gain, Sample::of(&references).mean, &contest.study.task().metric)
+}
+
+fn standing(contest: &Contest<'_>, own: &Places<'_>, range: std::ops::Range<u32>) -> Standing {
+    let replicates: Vec<_> = own.usable_in(range).map(|(_, found)| found).collect();
+    gates::standing(contest.gates(), &replicates, &contest.baseline_replicates(), Phase::Confirm)
 }

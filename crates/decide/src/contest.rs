@@ -1,12 +1,24 @@
 //! One trial against the champion of the moment: the evidence that both doors read.
 
-use empiric_core::{Gate, Outcome, Purpose, Replicate, Split, Study, Trial, Verdict};
+use empiric_core::{
+    Gate, Noise, Outcome, Purpose, Replicate, Sample, Split, Study, Trial, TrialNo, Verdict,
+};
 
 use crate::{
+    confirm,
+    noise::{self, in_time},
     places::Places,
-    stats::{Noise, Sample},
     step::baseline_replicates,
 };
+
+/// How many measurements of a champion, the latest, a trial is compared with where those of different times differ.
+const WINDOW: u32 = 3;
+
+/// How many trials may end before such a champion is measured again, as often, for the next.
+const SCHEDULE: u32 = 10;
+
+/// Where in the search stream those measurements lie: far from the places that trials share.
+const RECHECKS: u32 = 1 << 16;
 
 #[derive(Debug)]
 pub(crate) struct Contest<'a> {
@@ -19,17 +31,29 @@ pub(crate) struct Contest<'a> {
     pub(crate) search: Places<'a>,
     /// How many of them, from the first on, are the earlier trial's.
     pub(crate) inherited: u32,
-    /// The trial's replicates on its own fresh seeds.
-    pub(crate) confirm: Places<'a>,
-    scores: Scores,
+    /// Where the two meet on fresh seeds.
+    pub(crate) arena: Arena<'a>,
+    /// Whether measurements of different times are not comparable.
+    pub(crate) unsteady: bool,
 }
 
-/// Scores of everything but the closing comparison, in the segment in force.
+/// The fresh seeds on which a trial meets its champion.
 #[derive(Debug)]
-struct Scores {
-    own: Vec<f64>,
-    champion: Vec<f64>,
-    baseline: Vec<f64>,
+pub(crate) struct Arena<'a> {
+    /// Whether anything has been leased on them.
+    pub(crate) open: bool,
+    /// Whose stream of seeds it is.
+    pub(crate) stream: TrialNo,
+    /// The first place.
+    pub(crate) from: u32,
+    /// The places whose error it may spend.
+    pub(crate) shares: Vec<u32>,
+    /// The noise known when it was opened.
+    pub(crate) noise: Noise,
+    /// The trial's replicates.
+    pub(crate) own: Places<'a>,
+    /// The champion's.
+    pub(crate) champion: Places<'a>,
 }
 
 impl<'a> Contest<'a> {
@@ -40,14 +64,13 @@ impl<'a> Contest<'a> {
         baseline: &'a Trial,
     ) -> Self {
         let mut search = Places::of(study, trial, Purpose::Search);
-        let mut own = scores(study, trial);
         let mut inherited = 0;
         if let Some(earlier) = earlier(study, trial) {
             let theirs = Places::of(study, earlier, Purpose::Search);
             inherited = theirs.run();
             search.pool(&theirs);
-            own.extend(scores(study, earlier));
         }
+        let unsteady = noise::unsteady(study);
         Self {
             study,
             trial,
@@ -55,12 +78,8 @@ impl<'a> Contest<'a> {
             baseline: Places::of(study, baseline, Purpose::Search),
             search,
             inherited,
-            confirm: Places::of(study, trial, Purpose::Confirm { of: trial.no }),
-            scores: Scores {
-                own,
-                champion: scores(study, champion),
-                baseline: scores(study, baseline),
-            },
+            arena: Arena::new(study, trial, champion, unsteady),
+            unsteady,
         }
     }
 
@@ -73,23 +92,39 @@ impl<'a> Contest<'a> {
         Places::of(self.study, self.champion, purpose)
     }
 
-    pub(crate) fn champion_scores(&self) -> &[f64] {
-        &self.scores.champion
+    /// What of the champion must be measured before this trial's first `reach` search replicates can be judged.
+    pub(crate) fn champion_search(&self, reach: u32) -> std::ops::Range<u32> {
+        let due = self.study.spent_trials() / SCHEDULE;
+        match (self.unsteady, due) {
+            (false, _) => 0..reach,
+            (true, 0) => 0..0,
+            (true, due) => {
+                let from = RECHECKS.saturating_add(due.saturating_mul(WINDOW));
+                from..from.saturating_add(WINDOW)
+            }
+        }
     }
 
-    /// Noise of repeated measurement of baseline and champion.
-    pub(crate) fn noise(&self) -> Noise {
-        noise(&self.scores.baseline, self.other_champion())
+    /// The champion's level: scores that it was not selected for, the latest of all where time matters.
+    pub(crate) fn level(&self) -> Sample {
+        let champion = self.champion;
+        let of = |scores: Vec<f64>| (!scores.is_empty()).then(|| Sample::of(&scores));
+        let latest = self.unsteady.then(|| {
+            let values = in_time(self.study, champion).rev().filter_map(|(_, value)| value);
+            of(values
+                .take(WINDOW as usize)
+                .map(|value| self.study.task().metric.goal.gain(value, 0.0))
+                .collect())
+        });
+        let unselected = || of(unselected(self.study, champion).collect());
+        latest.flatten().or_else(unselected).unwrap_or_else(|| all(self.study, champion.no))
     }
 
-    /// Whether baseline, champion and trial have each given one value only, at every seed.
+    /// Whether the metric is deterministic, this trial's tree included.
     pub(crate) fn deterministic(&self) -> bool {
-        deterministic(&self.scores.baseline, self.other_champion()) && constant(&self.scores.own)
-    }
-
-    fn other_champion(&self) -> Option<&[f64]> {
-        (self.champion.no != empiric_core::TrialNo::BASELINE)
-            .then_some(self.scores.champion.as_slice())
+        let mut own = self.search.usable_in(..).filter_map(|(_, replicate)| self.score(replicate));
+        let first = own.next();
+        noise::deterministic(self.study) && own.all(|score| Some(score) == first)
     }
 
     pub(crate) fn score(&self, replicate: &Replicate) -> Option<f64> {
@@ -102,21 +137,45 @@ impl<'a> Contest<'a> {
 
     /// Usable replicates of the baseline for the noise of gates.
     pub(crate) fn baseline_replicates(&self) -> Vec<&'a Replicate> {
-        self.baseline.usable_below(u32::MAX).map(|(_, replicate)| replicate).collect()
+        self.baseline.usable_in(..).map(|(_, replicate)| replicate).collect()
     }
 
-    /// Scores of trial and champion at the places below `end` where both have one.
+    /// Scores of trial and champion at the places in `range` where both have one.
     pub(crate) fn pairs(
         &self,
         own: &Places<'a>,
         champion: &Places<'a>,
-        end: u32,
+        range: std::ops::Range<u32>,
     ) -> Vec<(f64, f64)> {
-        own.usable_below(end)
+        own.usable_in(range)
             .filter_map(|(index, replicate)| {
                 Some((self.score(replicate)?, self.score(champion.usable(index)?)?))
             })
             .collect()
+    }
+}
+
+impl<'a> Arena<'a> {
+    /// Where the two meet, or would. A challenger comes to its champion's stream, so that the champion is measured once
+    /// for all its challengers; where time matters the champion comes to the challenger's, to be measured beside it.
+    fn new(study: &Study, trial: &'a Trial, champion: &'a Trial, unsteady: bool) -> Self {
+        let opened = study.contest(trial.no, champion.no);
+        let stream = match opened {
+            Some(contest) => contest.stream,
+            None if unsteady => trial.no,
+            None => champion.no,
+        };
+        let purpose = Purpose::Confirm { of: stream };
+        let own = Places::of(study, trial, purpose);
+        Self {
+            open: opened.is_some(),
+            stream,
+            from: opened.map_or_else(|| own.end(), |contest| contest.from),
+            shares: opened.map_or_else(|| study.next_shares(), |contest| contest.shares.clone()),
+            noise: opened.map_or_else(|| study.noise(), |contest| contest.noise),
+            own,
+            champion: Places::of(study, champion, purpose),
+        }
     }
 }
 
@@ -135,30 +194,37 @@ pub(crate) fn score(study: &Study, replicate: &Replicate, split: Split) -> Optio
     Some(metric.goal.gain(replicate.value(&metric.name, split)?, 0.0))
 }
 
-/// A trial's scores from everything but the closing comparison, in the segment in force.
-pub(crate) fn scores(study: &Study, trial: &Trial) -> Vec<f64> {
-    trial
-        .replicates
-        .iter()
-        .filter(|replicate| replicate.segment == study.segment())
-        .filter(|replicate| replicate.purpose != Purpose::Report)
-        .filter_map(|replicate| score(study, replicate, Split::Select))
-        .collect()
+/// Scores of all that verdicts see of a trial in the segment in force.
+pub(crate) fn all(study: &Study, no: TrialNo) -> Sample {
+    let values = study.spread(no);
+    Sample { mean: study.task().metric.goal.gain(values.mean, 0.0), ..values }
 }
 
-/// Spread within the baseline and within a champion that is another trial.
-pub(crate) fn noise(baseline: &[f64], champion: Option<&[f64]>) -> Noise {
-    let noise = Noise::default().with(&Sample::of(baseline));
-    champion.map_or(noise, |champion| noise.with(&Sample::of(champion)))
+/// The first place in a kept trial's own stream that it was not kept for.
+fn first_unselected(study: &Study, trial: TrialNo) -> u32 {
+    let keeps = study.keeps();
+    let at = keeps.iter().rposition(|no| *no == trial);
+    let before = at.and_then(|at| at.checked_sub(1)).and_then(|at| keeps.get(at));
+    let won = study.contest(trial, before.copied().unwrap_or(TrialNo::BASELINE));
+    won.filter(|contest| contest.stream == trial)
+        .map_or(0, |contest| gain_from(study, contest.from))
 }
 
-/// Whether the metric has shown no noise: every seed gave one value, and there were enough to tell.
-pub(crate) fn deterministic(baseline: &[f64], champion: Option<&[f64]>) -> bool {
-    baseline.len() >= crate::MIN_BASELINE as usize
-        && constant(baseline)
-        && champion.is_none_or(constant)
+/// Where in a challenger's own stream its gain is estimated if it was confirmed there too, from `from` on.
+pub(crate) fn gain_from(study: &Study, from: u32) -> u32 {
+    from.saturating_add(confirm::most(&study.settings().rules))
 }
 
-fn constant(values: &[f64]) -> bool {
-    values.windows(2).all(|pair| matches!(pair, [a, b] if a == b))
+/// Scores of a believed trial that had no part in its being kept, in the segment in force.
+pub(crate) fn unselected<'a>(study: &'a Study, trial: &'a Trial) -> impl Iterator<Item = f64> {
+    let chosen = trial.no != TrialNo::BASELINE;
+    let first = first_unselected(study, trial.no);
+    let counts = move |replicate: &Replicate| match replicate.purpose {
+        Purpose::Search => !chosen,
+        Purpose::Confirm { of } => !chosen || (of == trial.no && replicate.index >= first),
+        Purpose::Report => false,
+    };
+    let scored = in_time(study, trial).filter(move |(replicate, _)| counts(replicate));
+    let goal = study.task().metric.goal;
+    scored.filter_map(move |(_, value)| Some(goal.gain(value?, 0.0)))
 }

@@ -1,6 +1,9 @@
 //! What is known at each place of a trial's seed streams: a value, a replicate under way, failures, nothing.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeBounds},
+};
 
 use empiric_core::{
     Blame, Cause, Failure, Phase, Purpose, Replicate, Split, Study, Task, Trial, TrialNo,
@@ -64,8 +67,9 @@ impl<'a> Places<'a> {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+    /// The first place that nothing is known of, nor of any after it.
+    pub(crate) fn end(&self) -> u32 {
+        self.places.last_key_value().map_or(0, |(index, _)| index + 1)
     }
 
     /// The failure that ends the trial: the earliest that it answers for, or that came at every attempt.
@@ -85,9 +89,12 @@ impl<'a> Places<'a> {
         self.places.get(&index)?.usable
     }
 
-    /// Usable replicates at places below `end`, by place.
-    pub(crate) fn usable_below(&self, end: u32) -> impl Iterator<Item = (u32, &'a Replicate)> {
-        self.places.range(..end).filter_map(|(index, place)| Some((*index, place.usable?)))
+    /// Usable replicates at places in `range`, by place.
+    pub(crate) fn usable_in(
+        &self,
+        range: impl RangeBounds<u32>,
+    ) -> impl Iterator<Item = (u32, &'a Replicate)> {
+        self.places.range(range).filter_map(|(index, place)| Some((*index, place.usable?)))
     }
 
     /// How many places from 0 on are usable without a gap.
@@ -136,6 +143,16 @@ impl Wants {
             if !self.list.contains(&wanted) {
                 self.list.push(wanted);
             }
+        }
+    }
+
+    /// Asks for both sides of the places in `range`, pair by pair, each side first in turn: whatever moves with time
+    /// while they run moves both alike.
+    pub(crate) fn need_pairs(&mut self, a: &Places<'_>, b: &Places<'_>, range: Range<u32>) {
+        for index in range {
+            let (first, second) = if index.is_multiple_of(2) { (a, b) } else { (b, a) };
+            self.need(first, index..index + 1);
+            self.need(second, index..index + 1);
         }
     }
 

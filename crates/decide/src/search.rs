@@ -1,14 +1,15 @@
 //! The first door: is a trial worth confirming? Looks of growing size on the seeds that every trial shares.
 
-use empiric_core::{Outcome, Phase, Purpose, TrialNo, Verdict};
+use empiric_core::{Outcome, Phase, Purpose, Sample, TrialNo, Verdict};
 
 use crate::{
     compare::{self, Ruled, Ruling},
+    confirm,
     contest::Contest,
     gates::{self, Standing},
     places::Wants,
-    stats::Sample,
-    step::{Step, unmeasurable},
+    stats::Contrast,
+    step::{self, Step, unmeasurable},
     words,
 };
 
@@ -18,19 +19,21 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
     let mut wants = Wants::default();
     let reach = look.unwrap_or(next);
     wants.need(&contest.search, 0..reach);
-    wants.need(&champion, 0..reach);
+    wants.need(&champion, contest.champion_search(reach));
     wants.need(&contest.baseline, contest.noise_places());
     if let Some(step) = wants.step() {
         return step;
     }
-    if contest.champion_scores().is_empty() {
+    let level = contest.level();
+    if level.n == 0 {
         return unmeasurable(contest.champion.no, champion.given_up());
     }
-    if contest.noise().df == 0.0 {
+    let noise = contest.study.noise();
+    if noise.df == 0.0 {
         return unmeasurable(TrialNo::BASELINE, contest.baseline.given_up());
     }
 
-    let replicates: Vec<_> = contest.search.usable_below(reach).map(|(_, found)| found).collect();
+    let replicates: Vec<_> = contest.search.usable_in(..reach).map(|(_, found)| found).collect();
     let near = match gates::standing(
         contest.gates(),
         &replicates,
@@ -44,33 +47,42 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
 
     let own: Vec<f64> = replicates.iter().filter_map(|found| contest.score(found)).collect();
     let deterministic = contest.deterministic();
-    let ruled = if let (true, Some(own), Some(champion)) =
-        (deterministic, own.first(), contest.champion_scores().first())
-    {
-        compare::surely(*own, *champion)
+    let ruled = if let (true, Some(own)) = (deterministic, own.first()) {
+        surely(*own, level.mean)
     } else {
-        let pairs = contest.pairs(&contest.search, &champion, reach);
-        let evidence = compare::Search {
-            own: &own,
-            pairs: &pairs,
-            champion: contest.champion_scores(),
-            noise: contest.noise(),
-            last: last as usize,
+        let pairs = if contest.unsteady {
+            Vec::new()
+        } else {
+            contest.pairs(&contest.search, &champion, 0..reach)
         };
-        evidence.rule()
+        let searched: Vec<f64> =
+            champion.usable_in(..).filter_map(|(_, found)| contest.score(found)).collect();
+        let searched = Sample::of(&searched);
+        let last = last as usize;
+        compare::Search { own: &own, pairs: &pairs, level, searched, noise, last }.rule()
     };
     match (ruled.ruling, near) {
-        (Ruling::End(verdict), _) => conclude(contest, verdict, &ruled, own.len(), deterministic),
-        (Ruling::Pass, None) => confirm(contest, deterministic),
+        (Ruling::End(verdict), _) => {
+            conclude(contest, verdict, &ruled, &level, own.len(), deterministic)
+        }
+        (Ruling::Pass, None) => confirm::step(contest),
         (Ruling::Pass | Ruling::More, Some(failure)) if reach >= last => {
             Step::Conclude(Outcome::Failed(failure))
         }
         (Ruling::Pass | Ruling::More, _) => {
             wants.need(&contest.search, 0..next);
-            wants.need(&champion, 0..next);
-            wants.step().unwrap_or(Step::Wait)
+            wants.need(&champion, contest.champion_search(next));
+            step::afforded(contest.study, wants.step().unwrap_or(Step::Wait))
         }
     }
+}
+
+/// One comparison of a deterministic metric: better, or not.
+fn surely(own: f64, champion: f64) -> Ruled {
+    let better = compare::surely(own, champion);
+    let (ruling, p) =
+        if better { (Ruling::Pass, 0.0) } else { (Ruling::End(Verdict::Discard), 1.0) };
+    Ruled { ruling, contrast: Contrast { gain: own - champion, se: 0.0, df: 1.0 }, p }
 }
 
 /// The largest look that is complete, the one after it, and the last: 1, 2, 3, 5, 8, ... replicates up to
@@ -94,33 +106,22 @@ fn looks(contest: &Contest<'_>) -> (Option<u32>, u32, u32) {
     }
 }
 
-/// The first step of confirmation; from there on its own replicates show that it has begun.
-fn confirm(contest: &Contest<'_>, deterministic: bool) -> Step {
-    let rules = &contest.study.settings().rules;
-    let first = crate::confirm::stages(rules, deterministic)[0];
-    let mut wants = Wants::default();
-    let purpose = Purpose::Confirm { of: contest.trial.no };
-    wants.need(&contest.confirm, 0..first);
-    wants.need(&contest.champion_places(purpose), 0..first);
-    wants.step().unwrap_or(Step::Wait)
-}
-
 fn conclude(
     contest: &Contest<'_>,
     verdict: Verdict,
     ruled: &Ruled,
+    level: &Sample,
     n: usize,
     deterministic: bool,
 ) -> Step {
     let metric = &contest.study.task().metric;
     let contrast = &ruled.contrast;
-    let gain = words::gain(contrast.gain, Sample::of(contest.champion_scores()).mean, metric);
-    let coverage = 1.0 - 2.0 * contest.study.settings().rules.alpha;
+    let gain = words::gain(contrast.gain, level.mean, metric);
     let (champion, seeds) = (contest.champion.no, words::counted(n, "search seed"));
     let reason = if deterministic {
         format!("{gain} against {champion} on a deterministic metric")
     } else {
-        let interval = words::interval(contrast, coverage);
+        let interval = words::interval(contrast);
         let (p, end) = (
             words::p_value(ruled.p),
             match verdict {
@@ -134,6 +135,6 @@ fn conclude(
         verdict,
         reason,
         gain: Some(contrast.gain).filter(|gain| gain.is_finite()),
-        gain_interval: contrast.interval(coverage),
+        gain_interval: contrast.interval(words::COVERAGE),
     })
 }

@@ -1,50 +1,7 @@
 //! Means, spreads and t statistics, pinned to SciPy's values in the tests.
 
+pub use empiric_core::{Noise, Sample};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
-
-/// Sufficient statistics of a sample.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sample {
-    /// How many values.
-    pub n: usize,
-    /// Their mean; 0 for none.
-    pub mean: f64,
-    /// Sum of squared deviations from the mean.
-    pub ss: f64,
-}
-
-impl Sample {
-    /// The statistics of `values`, in two passes.
-    #[must_use]
-    pub fn of(values: &[f64]) -> Self {
-        let n = values.len();
-        let mean = values.iter().sum::<f64>() / n.max(1) as f64;
-        let ss = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Self { n, mean, ss }
-    }
-
-    /// Degrees of freedom of its spread: one less than the values, never below 0.
-    #[must_use]
-    pub fn df(&self) -> f64 {
-        self.n.saturating_sub(1) as f64
-    }
-
-    /// Standard deviation with `n - 1` in the denominator; none below two values.
-    #[must_use]
-    pub fn sd(&self) -> Option<f64> {
-        (self.n >= 2).then(|| (self.ss / self.df()).sqrt())
-    }
-
-    /// The mean with its two-sided t interval of `coverage`.
-    #[must_use]
-    pub fn estimate(&self, coverage: f64) -> Estimate {
-        let interval = self.sd().and_then(|sd| {
-            let se = sd / (self.n as f64).sqrt();
-            Contrast { gain: self.mean, se, df: self.df() }.interval(coverage)
-        });
-        Estimate { mean: self.mean, interval, n: self.n }
-    }
-}
 
 /// A mean, how sure it is, and how many values it rests on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,26 +14,15 @@ pub struct Estimate {
     pub n: usize,
 }
 
-/// Spread of repeated measurements of one tree, pooled over trees.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Noise {
-    /// Sum of squared deviations, each from the mean of its own tree.
-    pub ss: f64,
-    /// Degrees of freedom.
-    pub df: f64,
-}
-
-impl Noise {
-    /// With the spread within one more tree.
+impl Estimate {
+    /// The mean of `sample` with its two-sided t interval of `coverage`.
     #[must_use]
-    pub fn with(self, sample: &Sample) -> Self {
-        Self { ss: self.ss + sample.ss, df: self.df + sample.df() }
-    }
-
-    /// Pooled standard deviation of one replicate; 0 when nothing was repeated.
-    #[must_use]
-    pub fn sd(self) -> f64 {
-        if self.df > 0.0 { (self.ss / self.df).sqrt() } else { 0.0 }
+    pub fn of(sample: &Sample, coverage: f64) -> Self {
+        let interval = sample.sd().and_then(|sd| {
+            let se = sd / (sample.n as f64).sqrt();
+            Contrast { gain: sample.mean, se, df: sample.df() }.interval(coverage)
+        });
+        Self { mean: sample.mean, interval, n: sample.n }
     }
 }
 
@@ -169,4 +115,10 @@ pub fn normal_tail(z: f64) -> f64 {
 #[must_use]
 pub fn normal_point(p: f64) -> f64 {
     if p > 0.0 && p < 1.0 { -Normal::standard().inverse_cdf(p) } else { f64::NAN }
+}
+
+/// P(Z <= z) for a standard normal Z.
+#[must_use]
+pub fn normal_below(z: f64) -> f64 {
+    Normal::standard().cdf(z)
 }

@@ -10,7 +10,7 @@ use crate::{
     gates::{self, Standing},
     places::{Places, Wants},
     search,
-    stats::Sample,
+    stats::{Contrast, Sample},
     words,
 };
 
@@ -48,8 +48,8 @@ pub struct Wanted {
 /// What to do next about trial `no`: a function of the study alone, so the outcome it gives before a recorded
 /// conclusion is that conclusion.
 ///
-/// It ends: a trial asks for at most [`MAX_ATTEMPTS`] runs of `Rules::search_replicates` and `Rules::confirm_replicates`
-/// seeds of its own, the former counted on from what it inherits, and each champion it meets for as many.
+/// It ends: against one champion a trial asks for at most [`MAX_ATTEMPTS`] runs of `Rules::search_replicates`, counted on
+/// from what it inherits, of `Rules::confirm_replicates`, and of those that its gain is estimated from.
 #[must_use]
 pub fn next_step(study: &Study, no: TrialNo) -> Step {
     let Some(trial) = study.trial(no).filter(|trial| trial.outcome.is_none()) else {
@@ -79,7 +79,7 @@ fn baseline(study: &Study, trial: &Trial) -> Step {
     if let Some(step) = wants.step() {
         return step;
     }
-    let replicates: Vec<_> = places.usable_below(wanted).map(|(_, replicate)| replicate).collect();
+    let replicates: Vec<_> = places.usable_in(..wanted).map(|(_, replicate)| replicate).collect();
     let gates = &study.task().gates;
     match gates::standing(gates, &replicates, &replicates, Phase::Decide) {
         Standing::Hold => {}
@@ -113,10 +113,50 @@ fn contest(study: &Study, trial: &Trial) -> Step {
         return Step::Wait;
     };
     let contest = Contest::new(study, trial, champion, baseline);
-    if let Some(failure) = contest.search.fault().or_else(|| contest.confirm.fault()) {
+    if let Some(failure) = contest.search.fault().or_else(|| contest.arena.own.fault()) {
         return Step::Conclude(Outcome::Failed(failure.clone()));
     }
-    if contest.confirm.is_empty() { search::step(&contest) } else { confirm::step(&contest) }
+    if contest.arena.open { confirm::step(&contest) } else { search::step(&contest) }
+}
+
+/// A trial that every test has passed.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Its gain, from replicates that had no part in the decision.
+    pub(crate) contrast: Contrast,
+    /// The evidence in one sentence.
+    pub(crate) reason: String,
+}
+
+/// The one door through which a trial is kept: whatever else must hold before it becomes champion is asked here.
+pub(crate) fn keep(_contest: &Contest<'_>, kept: Kept) -> Step {
+    let Kept { contrast, reason } = kept;
+    Step::Conclude(Outcome::Valid {
+        verdict: Verdict::Keep,
+        reason,
+        gain: Some(contrast.gain).filter(|gain| gain.is_finite()),
+        gain_interval: contrast.interval(words::COVERAGE),
+    })
+}
+
+/// `step`, unless it asks for more replicates of an undecided trial than a spent budget affords.
+pub(crate) fn afforded(study: &Study, step: Step) -> Step {
+    let (caps, spent) = (study.budget(), study.cost());
+    let over = [
+        ("wall time", caps.wall_s, spent.wall_s),
+        ("CPU time", caps.cpu_s, spent.cpu_s),
+        ("GPU time", caps.gpu_s, spent.gpu_s),
+    ];
+    let over = over.into_iter().find(|(_, cap, spent)| cap.is_some_and(|cap| *spent >= cap));
+    match (&step, over) {
+        (Step::Measure { .. }, Some((what, ..))) => Step::Conclude(Outcome::Valid {
+            verdict: Verdict::Inconclusive,
+            reason: format!("undecided when the budget of {what} was spent"),
+            gain: None,
+            gain_interval: None,
+        }),
+        (Step::Measure { .. } | Step::Wait | Step::Conclude(_), _) => step,
+    }
 }
 
 pub(crate) fn baseline_replicates(study: &Study) -> u32 {

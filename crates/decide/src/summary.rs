@@ -4,27 +4,29 @@ use empiric_core::{Provenance, Purpose, Split, Study, Trial, TrialNo, study::Rul
 
 use crate::{
     closing::{Closing, closing},
-    compare,
-    contest::{deterministic, noise, score, scores},
+    compare, confirm,
+    contest::{all, score, unselected},
+    noise::{NoiseModel, noise},
     places::Places,
-    stats::{Contrast, Estimate, Sample, quantile},
+    spending,
+    stats::{Contrast, Estimate, Sample, normal_point},
+    step::MIN_BASELINE,
+    words::COVERAGE,
 };
-
-/// Coverage of the two-sided intervals of a summary.
-const COVERAGE: f64 = 0.95;
 
 /// Power at which [`smallest_effect`] is stated.
 const POWER: f64 = 0.8;
+
+/// The share of trials without any effect that come to be confirmed, measured by `cargo xtask bench decide`.
+const CONFIRMED: f64 = 0.02;
 
 /// What a study has found so far. Intervals are two-sided, 95 %.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The baseline's metric; none until it has been measured in the segment in force.
     pub baseline: Option<Estimate>,
-    /// Standard deviation of one replicate, pooled over baseline and champion; none until something was repeated.
-    pub noise_sd: Option<f64>,
-    /// Whether every seed has given the same value so far, at least five of the baseline's among them.
-    pub deterministic: bool,
+    /// The noise of one replicate.
+    pub noise: NoiseModel,
     /// The champion, where it is not the baseline.
     pub champion: Option<ChampionSummary>,
 }
@@ -51,35 +53,32 @@ pub struct ChampionSummary {
 pub enum Basis {
     /// The closing comparison, paired by seed: nothing was selected on it.
     Report,
-    /// Confirmations, against all that is known of the baseline (Welch). The champion had to pass on some of these
-    /// replicates, so until the closing comparison the gain is a little flattered.
+    /// The champion's replicates since it was kept and those its gain was estimated from, against all that is known of
+    /// the baseline (Welch).
     Confirm,
 }
 
 /// What a study has found so far.
 #[must_use]
 pub fn summary(study: &Study) -> Summary {
+    let noise = noise(study);
     let Some(baseline) = study.trial(TrialNo::BASELINE) else {
-        return Summary { baseline: None, noise_sd: None, deterministic: false, champion: None };
+        return Summary { baseline: None, noise, champion: None };
     };
     let champion = study.trial(study.champion()).filter(|trial| trial.no != TrialNo::BASELINE);
-    let known = scores(study, baseline);
-    let champion_known = champion.map(|champion| scores(study, champion));
-    let noise = noise(&known, champion_known.as_deref());
-    let deterministic = deterministic(&known, champion_known.as_deref());
+    let known = all(study, TrialNo::BASELINE);
     let compared = champion.and_then(|champion| {
-        let floor = if deterministic { 0.0 } else { compare::floor(noise) };
+        let floor = if noise.deterministic { 0.0 } else { compare::floor(study.noise()) };
         let (champion, baseline, contrast, basis) = reported(study, champion, baseline, floor)
-            .or_else(|| confirmed(study, champion, &known))?;
-        let contrast = contrast.unwrap_or_else(|| alone(&champion, &baseline, deterministic));
+            .or_else(|| confirmed(study, champion, known))?;
+        let contrast = contrast.unwrap_or_else(|| alone(&champion, &baseline, noise.deterministic));
         let finite = contrast.gain.is_finite();
         finite.then_some(Compared { champion, baseline, contrast, basis })
     });
-    let reference = compared.as_ref().map_or_else(|| Sample::of(&known), |found| found.baseline);
+    let reference = compared.as_ref().map_or(known, |found| found.baseline);
     Summary {
-        baseline: (reference.n > 0).then(|| in_unit(study, reference.estimate(COVERAGE))),
-        noise_sd: (noise.df > 0.0).then(|| noise.sd()),
-        deterministic,
+        baseline: (reference.n > 0).then(|| in_unit(study, Estimate::of(&reference, COVERAGE))),
+        noise,
         champion: compared.map(|found| ChampionSummary {
             trial: study.champion(),
             mean: unit(study, found.champion.mean),
@@ -109,7 +108,7 @@ fn reported(study: &Study, champion: &Trial, baseline: &Trial, floor: f64) -> Op
     let own = Places::of(study, champion, Purpose::Report);
     let theirs = Places::of(study, baseline, Purpose::Report);
     let pairs: Vec<(f64, f64)> = own
-        .usable_below(u32::MAX)
+        .usable_in(..)
         .filter_map(|(index, replicate)| {
             let value = score(study, replicate, Split::Report)?;
             Some((value, score(study, theirs.usable(index)?, Split::Report)?))
@@ -124,18 +123,13 @@ fn reported(study: &Study, champion: &Trial, baseline: &Trial, floor: f64) -> Op
     Some((Sample::of(&own), Sample::of(&theirs), contrast, Basis::Report))
 }
 
-/// From the champion's confirmations and all that is known of the baseline.
-fn confirmed(study: &Study, champion: &Trial, baseline: &[f64]) -> Option<Evidence> {
-    let fresh: Vec<f64> = champion
-        .replicates
-        .iter()
-        .filter(|replicate| replicate.segment == study.segment())
-        .filter(|replicate| matches!(replicate.purpose, Purpose::Confirm { .. }))
-        .filter_map(|replicate| score(study, replicate, Split::Select))
-        .collect();
-    let (champion, baseline) = (Sample::of(&fresh), Sample::of(baseline));
-    (champion.n > 0 && baseline.n > 0)
-        .then(|| (champion, baseline, Contrast::welch(&champion, &baseline), Basis::Confirm))
+/// From what the champion was not selected for and all that is known of the baseline. A deterministic metric has one
+/// value, whatever it was measured for.
+fn confirmed(study: &Study, champion: &Trial, baseline: Sample) -> Option<Evidence> {
+    let fresh: Vec<f64> = unselected(study, champion).collect();
+    let fresh = if fresh.is_empty() { all(study, champion.no) } else { Sample::of(&fresh) };
+    (fresh.n > 0 && baseline.n > 0)
+        .then(|| (fresh, baseline, Contrast::welch(&fresh, &baseline), Basis::Confirm))
 }
 
 /// A difference of means with one value on a side: exact for a deterministic metric, else without any interval.
@@ -158,13 +152,22 @@ fn in_unit(study: &Study, estimate: Estimate) -> Estimate {
     Estimate { mean: unit(study, estimate.mean), interval, ..estimate }
 }
 
-/// The smallest true gain that confirmation finds in four of five trials that reach it, in the metric's unit: with noise
-/// of standard deviation `noise_sd` per replicate and seeds that explain none of it,
-/// `(t(1 - alpha) + t(0.8)) sd sqrt(2 / n)` with t quantiles of `n - 1` degrees of freedom. This is within 1.2 % of the
-/// value from the noncentral t distribution from three replicates on.
+/// The smallest true gain over its champion that a trial is kept for four times in five, in the metric's unit: with noise of
+/// standard deviation `noise_sd` per replicate, seeds that explain none of it, and a study that makes `trials` trials and
+/// keeps nothing else. It is the larger of what each door needs:
+///
+/// - search, where the first look decides most: `(z(HOPE) + z(0.9)) sd sqrt(1 + 2 / m)`, with m baseline replicates (the
+///   standard error of [`compare::Search`] after one replicate);
+/// - confirmation: `(reach + z(0.8)) sd sqrt(2 / n)`, with n pairs at most and [`compare::reach`] at the level of the contest
+///   that comes last if one trial in fifty is confirmed without reason.
 #[must_use]
-pub fn smallest_effect(noise_sd: f64, rules: &Rules) -> f64 {
-    let n = f64::from(rules.confirm_replicates.max(2));
-    let reach = quantile(1.0 - rules.alpha, n - 1.0) + quantile(POWER, n - 1.0);
-    reach * noise_sd * (2.0 / n).sqrt()
+pub fn smallest_effect(noise_sd: f64, rules: &Rules, trials: u32) -> f64 {
+    let known = f64::from(rules.baseline_replicates.max(MIN_BASELINE));
+    let first_look = normal_point(compare::HOPE) + normal_point((1.0 - POWER) / 2.0);
+    let search = first_look * (1.0 + 2.0 / known).sqrt();
+    let pairs = confirm::most(rules);
+    let place = 1 + (CONFIRMED * f64::from(trials)) as u32;
+    let level = spending::level(rules, &[place], 0);
+    let reach = compare::reach(level, pairs as usize) + normal_point(1.0 - POWER);
+    noise_sd * search.max(reach * (2.0 / f64::from(pairs)).sqrt())
 }

@@ -2,7 +2,10 @@
 
 use empiric_core::Metric;
 
-use crate::stats::Contrast;
+use crate::{compare::Weighed, stats::Contrast};
+
+/// Coverage of every two-sided interval that is said.
+pub(crate) const COVERAGE: f64 = 0.95;
 
 /// A number to four significant digits.
 pub(crate) fn plain(value: f64) -> String {
@@ -31,17 +34,25 @@ pub(crate) fn gain(gain: f64, reference: f64, metric: &Metric) -> String {
     if percent.is_finite() { format!("{text} ({} %)", sign(percent, 2)) } else { text }
 }
 
-/// `, 90 % interval [+0.0120, +0.0500]`, or nothing where there is none.
-pub(crate) fn interval(contrast: &Contrast, coverage: f64) -> String {
-    contrast.interval(coverage).map_or_else(String::new, |[low, high]| {
-        let percent = digits(100.0 * coverage, 3);
-        let percent = if percent.contains('.') {
-            percent.trim_end_matches('0').trim_end_matches('.')
-        } else {
-            &percent
-        };
-        format!(", {percent} % interval [{}, {}]", signed(low), signed(high))
+/// `, 95 % interval [+0.0120, +0.0500]`, or nothing where there is none.
+pub(crate) fn interval(contrast: &Contrast) -> String {
+    contrast.interval(COVERAGE).map_or_else(String::new, |[low, high]| {
+        format!(", {} % interval [{}, {}]", 100.0 * COVERAGE, signed(low), signed(high))
     })
+}
+
+/// `evidence 812 to 1 of 79 needed`.
+pub(crate) fn evidence(weighed: &Weighed) -> String {
+    let odds = |value: f64| {
+        if value < 10.0 {
+            digits(value, 2)
+        } else if value < 1e6 {
+            format!("{value:.0}")
+        } else {
+            format!("{value:.0e}")
+        }
+    };
+    format!("evidence {} to 1 of {} needed", odds(weighed.evidence), odds(weighed.needed))
 }
 
 fn signed(value: f64) -> String {

@@ -9,5 +9,5 @@ mod story;
 
 pub use page::{Facts, html};
 pub use status::{
-    Baseline, Champion, MeasurementRow, MetricName, OutcomeRow, Outcomes, Status, TrialRow,
+    Baseline, Champion, MeasurementRow, MetricName, Noise, OutcomeRow, Outcomes, Status, TrialRow,
 };

@@ -32,14 +32,98 @@ pub struct Status {
     pub baseline: Baseline,
     /// Standard deviation of one replicate; 0 until something was repeated.
     pub noise_sd: f64,
-    /// Whether every baseline replicate gave the same value.
+    /// Whether every tree has given one value only, at all its seeds.
     pub deterministic: bool,
+    /// What is known of the noise besides its size.
+    pub noise: Noise,
     /// The best confirmed trial, if any beats the baseline.
     pub champion: Option<Champion>,
     /// What was spent.
     pub cost: Cost,
     /// Sandbox level of the last session.
     pub sandbox: String,
+}
+
+/// What is known of the noise, and what can be found in spite of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Noise {
+    /// Degrees of freedom that `noise_sd` rests on.
+    pub df: f64,
+    /// Whether repeated measurements of one tree move with time.
+    pub drifts: bool,
+    /// Whether trials differ in their spread.
+    pub uneven: bool,
+    /// The smallest gain that a study of `smallest_effect_trials` trials finds with 80 % power, in the metric's unit.
+    pub smallest_effect: f64,
+    /// The cap on trials, or 200 where there is none.
+    pub smallest_effect_trials: u32,
+    /// `fdr` or `fwer`: what is held at `level` over the whole study.
+    pub error: empiric_core::study::ErrorControl,
+    /// The level.
+    pub level: f64,
+    /// Comparisons on fresh seeds that have spent some of it.
+    pub contests: u32,
+}
+
+/// Trials when no cap says how many there will be.
+const TRIALS: u32 = 200;
+
+impl Noise {
+    /// The noise of `study`.
+    #[must_use]
+    pub fn of(study: &Study) -> Self {
+        let noise = empiric_decide::noise::noise(study);
+        let rules = &study.settings().rules;
+        let trials = study.budget().trials.unwrap_or(TRIALS);
+        let sd = noise.sd.unwrap_or(0.0);
+        Self {
+            df: noise.df,
+            drifts: noise.drifts,
+            uneven: noise.uneven,
+            smallest_effect: empiric_decide::smallest_effect(sd, rules, trials),
+            smallest_effect_trials: trials,
+            error: rules.error,
+            level: rules.level,
+            contests: study.contests(),
+        }
+    }
+
+    /// What `trials` trials can find, in a sentence, given the baseline's mean.
+    #[must_use]
+    pub fn alarm(&self, deterministic: bool, baseline: f64) -> String {
+        if deterministic {
+            return "every seed gives the same value: the metric is taken as deterministic, and any gain is found"
+                .to_owned();
+        }
+        let share = 100.0 * self.smallest_effect / baseline.abs();
+        let share =
+            if share.is_finite() { format!(" ({})", percent(share)) } else { String::new() };
+        let mut text = format!(
+            "the smallest gain that {} trials find with 80 % power is {}{share}",
+            self.smallest_effect_trials,
+            significant(self.smallest_effect),
+        );
+        if self.drifts {
+            text.push_str("; repeated measurements drift, so champion and challenger are measured side by side");
+        }
+        if self.uneven {
+            text.push_str("; trials differ in their spread");
+        }
+        text
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", significant(share))
+}
+
+/// A number to two significant digits.
+fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let place = 1 - value.abs().log10().floor() as i32;
+    format!("{value:.*}", usize::try_from(place).unwrap_or(0))
 }
 
 /// Trials by outcome.
@@ -129,8 +213,9 @@ impl Status {
                 interval: summary.baseline.and_then(|estimate| estimate.interval),
                 replicates: summary.baseline.map_or(0, |estimate| estimate.n),
             },
-            noise_sd: summary.noise_sd.unwrap_or(0.0),
-            deterministic: summary.deterministic,
+            noise_sd: summary.noise.sd.unwrap_or(0.0),
+            deterministic: summary.noise.deterministic,
+            noise: Noise::of(study),
             champion: summary.champion.map(|champion| Champion {
                 trial: champion.trial.to_string(),
                 mean: champion.mean,

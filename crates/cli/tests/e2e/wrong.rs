@@ -88,7 +88,7 @@ fn the_command_line_is_held_to_its_own_words() {
     let home = home();
     for (line, code, needle) in [
         ("run task --slots 0", 2, "--slots"),
-        ("run task --alpha 2", 2, "--alpha 2"),
+        ("run task --level 2", 2, "--level 2"),
         ("run task --budget 2parsecs", 2, "2parsecs"),
         ("run task --policy wishful", 2, "wishful"),
         ("run task --eval ./x", 2, "--edit"),

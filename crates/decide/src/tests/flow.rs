@@ -75,7 +75,7 @@ fn trials_wait_for_the_baseline_and_end_with_it() {
 }
 
 #[test]
-fn a_deterministic_metric_takes_one_replicate_and_one_fresh_seed() {
+fn a_deterministic_metric_takes_one_replicate_and_two_fresh_seeds() {
     let mut lab = Lab::new(Goal::Minimize, Rules::default());
     lab.settle(T0, &mut exact(|_| 0.0));
     lab.propose(1);
@@ -87,10 +87,10 @@ fn a_deterministic_metric_takes_one_replicate_and_one_fresh_seed() {
     assert_eq!(verdict, Verdict::Keep);
     assert_eq!(
         reason,
-        "+0.0300 bpb (+1.5 %) against t0 on 1 fresh seed; the metric is deterministic"
+        "+0.0300 bpb (+1.5 %) against t0 on 2 fresh seeds; the metric is deterministic"
     );
     assert_eq!((gain, gain_interval), (Some(2.0 - 1.97), Some([2.0 - 1.97; 2])));
-    assert_eq!((lab.count(T1, |_| true), lab.count(T0, |_| true)), (2, 6));
+    assert_eq!((lab.count(T1, |_| true), lab.count(T0, |_| true)), (3, 7));
 
     let t2 = lab.propose(2);
     let outcome = lab.settle(t2, &mut exact(|_| 0.03));
@@ -108,39 +108,178 @@ fn a_metric_that_turns_out_noisy_is_confirmed_in_full() {
         value(if wanted.trial == T1 { 1.9 } else { 2.0 } + noise)
     });
     assert_eq!(verdict(&outcome), Verdict::Keep);
-    assert_eq!(lab.count(T1, |purpose| purpose != Purpose::Search), 5);
+    let decided = lab.count(T1, |purpose| purpose == Purpose::Confirm { of: T0 });
+    let estimated = lab.count(T1, |purpose| purpose == Purpose::Confirm { of: T1 });
+    assert!(decided > 2, "{decided}");
+    assert_eq!(estimated, 5);
+}
+
+/// A machine that makes T1 promising at once and better by ten on fresh seeds.
+fn promising(
+    machine: &mut Gaussian,
+) -> impl FnMut(Wanted, empiric_core::Seed) -> empiric_core::trial::Measured {
+    move |wanted: Wanted, seed| match wanted {
+        Wanted { trial: T1, purpose: Purpose::Search, .. } => value(97.8),
+        Wanted { trial: T1, .. } => value(90.0 + 0.1 * f64::from(wanted.index)),
+        Wanted { .. } => machine.run(wanted, seed),
+    }
 }
 
 #[test]
-fn looks_grow_and_confirmation_follows_on_fresh_seeds() {
+fn looks_grow_then_evidence_grows_then_the_gain_is_estimated() {
     let mut lab = Lab::new(Goal::Minimize, Rules::default());
     let mut machine = Gaussian::new(3, 0.0);
     lab.settle(T0, &mut machine);
     lab.propose(1);
-    // each look is promising, none overwhelming
-    let mut fair = |wanted: Wanted, seed| match wanted {
-        Wanted { trial: T1, purpose: Purpose::Search, .. } => value(97.8),
-        Wanted { trial: T1, .. } => value(90.0 + 0.1 * f64::from(wanted.index)),
-        Wanted { .. } => machine.run(wanted, seed),
-    };
+    let mut machine = promising(&mut machine);
     let mut seen = Vec::new();
     let outcome = loop {
         match lab.step(T1) {
             Step::Measure { wanted } => {
-                lab.measure(&wanted, &mut fair);
+                lab.measure(&wanted, &mut machine);
                 seen.push(wanted);
             }
             Step::Conclude(outcome) => break outcome,
             Step::Wait => panic!("waits"),
         }
     };
-    let both = |indices: std::ops::Range<u32>| {
-        [confirm(T1, T1, indices.clone()), confirm(T0, T1, indices)].concat()
-    };
     assert_eq!(seen[0], search(T1, 0..1));
     assert_eq!(seen[1], search(T1, 1..2));
-    assert_eq!(seen[seen.len() - 2..], [both(0..3), both(3..5)]);
+    // side by side on the champion's seeds, each first in turn; then on the trial's own
+    let pair = |of: TrialNo, index: u32| {
+        let both = [confirm(T1, of, [index]), confirm(T0, of, [index])];
+        let [own, champion] = both;
+        if index.is_multiple_of(2) { [own, champion].concat() } else { [champion, own].concat() }
+    };
+    let first = seen.iter().position(|wanted| wanted[0].purpose != Purpose::Search).unwrap();
+    assert_eq!(seen[first], (0..3).flat_map(|index| pair(T0, index)).collect::<Vec<_>>());
+    assert_eq!(seen[first + 1], (3..5).flat_map(|index| pair(T0, index)).collect::<Vec<_>>());
+    assert_eq!(seen[seen.len() - 1], (0..5).flat_map(|index| pair(T1, index)).collect::<Vec<_>>());
+    let contest = lab.study.contest(T1, T0).unwrap();
+    assert_eq!((contest.place, contest.stream, contest.from), (1, T0, 0));
+    let Outcome::Valid { verdict: Verdict::Keep, gain: Some(gain), reason, .. } = outcome else {
+        panic!("not kept: {outcome:?}")
+    };
+    assert!(reason.contains("5 fresh seeds; kept on"), "{reason}");
+    let estimate: Vec<f64> = lab
+        .study
+        .trial(T1)
+        .unwrap()
+        .values("loss", Split::Select, Purpose::Confirm { of: T1 }, 0)
+        .iter()
+        .map(|(_, value)| *value)
+        .collect();
+    let reference: Vec<f64> = lab
+        .study
+        .trial(T0)
+        .unwrap()
+        .values("loss", Split::Select, Purpose::Confirm { of: T1 }, 0)
+        .iter()
+        .map(|(_, value)| *value)
+        .collect();
+    let expected: f64 =
+        reference.iter().zip(&estimate).map(|(theirs, own)| theirs - own).sum::<f64>() / 5.0;
+    assert!((gain - expected).abs() < 1e-9, "{gain} is not {expected}");
+}
+
+#[test]
+fn a_champion_is_measured_once_for_all_its_challengers() {
+    let mut lab = Lab::new(Goal::Minimize, Rules::default());
+    let mut noise = Gaussian::new(3, 0.0);
+    lab.settle(T0, &mut noise);
+    // promising on search seeds, worse on fresh ones
+    let mut flattered = |wanted: Wanted, seed| match wanted {
+        Wanted { trial: T0, .. } => noise.run(wanted, seed),
+        Wanted { purpose: Purpose::Search, .. } => value(90.0),
+        Wanted { .. } => value(110.0),
+    };
+    for tree in 1..4 {
+        let trial = lab.propose(tree);
+        assert_eq!(verdict(&lab.settle(trial, &mut flattered)), Verdict::Discard);
+    }
+    assert_eq!(lab.count(T0, |purpose| purpose != Purpose::Search), 3);
+    let places: Vec<u32> =
+        (1..4).map(|no| lab.study.contest(TrialNo(no), T0).unwrap().place).collect();
+    assert_eq!(places, [1, 2, 3]);
+}
+
+#[test]
+fn a_keep_passes_its_error_on_to_the_next_contest() {
+    let mut lab = Lab::new(Goal::Minimize, Rules::default());
+    let mut machine = Gaussian::new(3, 0.0);
+    machine.effects = [(TrialNo(1), 9.0), (TrialNo(2), 20.0), (TrialNo(3), 29.0)].into();
+    lab.settle(T0, &mut machine);
+    for tree in 1..4 {
+        let trial = lab.propose(tree);
+        assert_eq!(verdict(&lab.settle(trial, &mut machine)), Verdict::Keep);
+    }
+    let shares = |no: u32| lab.study.contest(TrialNo(no), TrialNo(no - 1)).unwrap().shares.clone();
+    assert_eq!([shares(1), shares(2), shares(3)], [vec![1], vec![1, 2], vec![1, 2, 3]]);
+    assert_eq!(lab.study.next_shares(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_time_is_measured_side_by_side_and_the_champion_again_on_a_schedule() {
+    let mut task = super::lab::task(Goal::Minimize, Vec::new());
+    task.metric.name = "train.cpu_seconds".to_owned();
+    task.stages = vec![super::lab::stage("train")];
+    let mut lab = Lab::with(task, Rules::default(), 7);
+    let seconds = |shift: f64| {
+        move |wanted: Wanted, _| {
+            let base = if wanted.trial == T0 { 100.0 + shift } else { 100.0 };
+            let wobble = f64::from(wanted.index * 7 % 5) - 2.0;
+            values(&[("train.cpu_seconds", Split::Search, base + wobble)])
+        }
+    };
+    lab.settle(T0, &mut seconds(0.0));
+    for tree in 1..11 {
+        let trial = lab.propose(tree);
+        lab.settle(trial, &mut seconds(0.0));
+    }
+    let t11 = lab.propose(11);
+    let Step::Measure { wanted } = lab.step(t11) else { panic!("nothing asked") };
+    let again = (1 << 16) + 3;
+    assert_eq!(wanted, [search(t11, 0..1), search(T0, again..again + 3)].concat());
+    // the champion has become slower by 50 since; the trial has not, and is confirmed on seeds of its own
+    let outcome = lab.settle(t11, &mut seconds(50.0));
     assert_eq!(verdict(&outcome), Verdict::Keep);
+    let contest = lab.study.contest(t11, T0).unwrap();
+    assert_eq!((contest.stream, contest.from), (t11, 0));
+    // the gain comes from places after all that may decide
+    assert_eq!(lab.count(T0, |purpose| purpose == Purpose::Confirm { of: T0 }), 0);
+    let places: Vec<u32> = lab
+        .study
+        .trial(t11)
+        .unwrap()
+        .replicates
+        .iter()
+        .filter(|found| found.purpose == Purpose::Confirm { of: t11 })
+        .map(|found| found.index)
+        .collect();
+    assert!(places.ends_with(&[32, 33, 34, 35, 36]), "{places:?}");
+}
+
+#[test]
+fn an_undecided_trial_ends_with_the_budget() {
+    let budget = empiric_core::Budget { cpu_s: Some(7.0), ..Default::default() };
+    let mut lab = Lab::new(Goal::Minimize, Rules::default());
+    lab.push(Event::BudgetSet { budget });
+    let mut machine = Gaussian::new(3, 0.0);
+    let mut costly = |wanted: Wanted, seed| {
+        let cost = empiric_core::Cost { cpu_s: 1.0, ..Default::default() };
+        empiric_core::trial::Measured { cost, ..machine.run(wanted, seed) }
+    };
+    lab.settle(T0, &mut costly);
+    lab.propose(1);
+    let outcome = lab.settle(T1, &mut |wanted: Wanted, seed| match wanted.trial {
+        T1 => empiric_core::trial::Measured { cost: costly(wanted, seed).cost, ..value(97.8) },
+        _ => costly(wanted, seed),
+    });
+    let Outcome::Valid { verdict: Verdict::Inconclusive, reason, .. } = outcome else {
+        panic!("decided: {outcome:?}")
+    };
+    assert_eq!(reason, "undecided when the budget of CPU time was spent");
+    assert_eq!(lab.count(T1, |_| true), 2);
 }
 
 #[test]
@@ -226,7 +365,7 @@ fn a_baseline_outside_a_gate_cannot_be_improved_on() {
 }
 
 #[test]
-fn a_trial_overtaken_by_another_keep_is_confirmed_against_the_new_champion() {
+fn a_trial_overtaken_by_another_keep_is_judged_against_the_new_champion() {
     let mut lab = Lab::new(Goal::Minimize, Rules::default());
     let mut machine = Gaussian::new(11, 0.0);
     machine.effects = [(TrialNo(1), 9.0), (TrialNo(2), 20.0)].into();
@@ -238,7 +377,7 @@ fn a_trial_overtaken_by_another_keep_is_confirmed_against_the_new_champion() {
     assert!(matches!(lab.step(t1), Step::Conclude(_)));
     // t1's keep is not recorded yet when t2 is kept
     assert_eq!(verdict(&lab.settle(t2, &mut machine)), Verdict::Keep);
-    assert_eq!(lab.step(t1), Step::Measure { wanted: confirm(t2, t1, 0..3) });
+    assert!(lab.study.contest(t1, t2).is_none());
     assert_eq!(verdict(&lab.settle(t1, &mut machine)), Verdict::Discard);
     assert_eq!(lab.study.champion(), t2);
 }
@@ -301,6 +440,6 @@ fn a_champion_that_cannot_be_measured_again_spares_the_trial() {
     };
     assert_eq!(
         reason,
-        "t0 could not be measured on enough of the 5 fresh seeds to compare with it"
+        "t0 could not be measured on enough of the 32 fresh seeds to compare with it"
     );
 }

@@ -7,7 +7,7 @@ use empiric_core::{
     Metric, Operator, Outcome, Provenance, Purpose, Record, ReplicateId, Seed, Split, Study,
     StudyId, Task, TreeId, TrialNo,
     study::{Rules, Settings},
-    task::{Environment, Network, Recipe},
+    task::{Command, Environment, Limits, Network, Recipe, Stage},
     trial::Measured,
 };
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -227,6 +227,12 @@ pub(super) fn task(goal: Goal, gates: Vec<Gate>) -> Task {
         gates,
         network: Network::None,
     }
+}
+
+/// A stage that runs nothing in particular.
+pub(super) fn stage(name: &str) -> Stage {
+    let command = Command { run: vec!["true".to_owned()], limits: Limits::default() };
+    Stage { name: name.to_owned(), command }
 }
 
 fn record(seq: u64, event: Event) -> Record {

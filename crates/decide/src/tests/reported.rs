@@ -3,7 +3,9 @@
 use empiric_core::{Goal, Outcome, Provenance, Purpose, Split, TrialNo, Verdict, study::Rules};
 
 use super::lab::{Gaussian, Lab, Machine, value, values};
-use crate::{Basis, ChampionSummary, Closing, Summary, Wanted, closing, stats::Estimate, summary};
+use crate::{
+    Basis, ChampionSummary, Closing, NoiseModel, Summary, Wanted, closing, stats::Estimate, summary,
+};
 
 const T0: TrialNo = TrialNo::BASELINE;
 const T1: TrialNo = TrialNo(1);
@@ -15,7 +17,7 @@ fn without_a_champion_there_is_nothing_to_close() {
     assert_eq!(closing(&lab.study), Closing::Done);
     let found = summary(&lab.study);
     assert_eq!(found.champion, None);
-    assert!((found.noise_sd.unwrap() - 2.5_f64.sqrt()).abs() < 1e-12);
+    assert!((found.noise.sd.unwrap() - 2.5_f64.sqrt()).abs() < 1e-12);
     let baseline = found.baseline.unwrap();
     assert_eq!((baseline.mean, baseline.n), (2.0, 5));
     // 2 ± t(0.975, 4) sqrt(2.5 / 5)
@@ -61,9 +63,14 @@ fn a_deterministic_gain_has_an_interval_of_no_width() {
     lab.propose(1);
     lab.settle(T1, &mut machine);
     let expected = Summary {
-        baseline: Some(Estimate { mean: 2.0, interval: Some([2.0, 2.0]), n: 6 }),
-        noise_sd: Some(0.0),
-        deterministic: true,
+        baseline: Some(Estimate { mean: 2.0, interval: Some([2.0, 2.0]), n: 7 }),
+        noise: NoiseModel {
+            sd: Some(0.0),
+            df: 8.0,
+            deterministic: true,
+            drifts: false,
+            uneven: false,
+        },
         champion: Some(ChampionSummary {
             trial: T1,
             mean: 3.0,

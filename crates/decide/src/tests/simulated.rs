@@ -1,6 +1,9 @@
 //! Error rates and power over simulated studies; the figures are printed (`--no-capture`) and bounded.
 
-use empiric_core::{Goal, Outcome, Purpose, TrialNo, Verdict, study::Rules};
+use empiric_core::{
+    Goal, Outcome, Purpose, TrialNo, Verdict,
+    study::{ErrorControl, Rules},
+};
 
 use super::lab::{Gaussian, Lab, task};
 
@@ -18,7 +21,11 @@ struct Figures {
 fn simulate(studies: u64, trials: u32, effect: f64, shared: f64) -> Figures {
     let mut figures = Figures::default();
     for stream in 0..studies {
-        let mut lab = Lab::with(task(Goal::Minimize, Vec::new()), Rules::default(), stream);
+        let mut lab = Lab::with(
+            task(Goal::Minimize, Vec::new()),
+            Rules { error: ErrorControl::Fwer, ..Rules::default() },
+            stream,
+        );
         let mut machine = Gaussian::new(stream, shared);
         lab.settle(TrialNo::BASELINE, &mut machine);
         let mut kept = false;

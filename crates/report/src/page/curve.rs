@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use empiric_core::{Goal, Purpose, Split, TrialNo};
-use empiric_decide::stats::Sample;
+use empiric_decide::stats::{Estimate, Sample};
 
 use super::{
     svg::{self, Px, Scale},
@@ -437,7 +437,7 @@ fn kept(view: &View<'_>, no: TrialNo) -> Option<Kept> {
         no,
         score: score.map(|scored| scored.mean),
         mean,
-        interval: fresh.estimate(0.95).interval,
+        interval: Estimate::of(&fresh, 0.95).interval,
         title: hover(trial, Some((mean, fresh.n))),
     })
 }

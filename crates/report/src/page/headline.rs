@@ -170,7 +170,7 @@ fn found(view: &View<'_>, champion: &ChampionSummary) -> Verdict {
             view.metric_name(), decimals.show(champion.mean), decimals.signed(champion.gain))
     });
     let interval = match champion.gain_interval {
-        _ if view.summary.deterministic => {
+        _ if view.summary.noise.deterministic => {
             ", exact as far as has been seen: every seed gave one value".to_owned()
         }
         Some([low, high]) => {
@@ -186,7 +186,7 @@ fn found(view: &View<'_>, champion: &ChampionSummary) -> Verdict {
     let basis = match champion.basis {
         Basis::Report => format!("It rests on the closing comparison, paired by seed, on {held_back}."),
         Basis::Confirm => {
-            "It rests on the confirmation's fresh seeds, which the trial had to pass, so it is a little flattered."
+            "It rests on fresh seeds that were not among those it was kept for, against all that is known of the baseline."
                 .to_owned()
         }
     };
@@ -309,8 +309,8 @@ fn tiles(view: &View<'_>, out: &mut String) {
     .collect();
     let replicates = study.trials().iter().flat_map(|trial| &trial.replicates);
     let finished = replicates.filter(|replicate| replicate.result.is_some()).count();
-    let noise = match view.summary.noise_sd {
-        _ if view.summary.deterministic => {
+    let noise = match view.summary.noise.sd {
+        _ if view.summary.noise.deterministic => {
             ("none seen".to_owned(), "every seed gave one value".to_owned())
         }
         Some(sd) => (

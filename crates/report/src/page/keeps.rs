@@ -74,17 +74,11 @@ impl Kept<'_> {
     }
 }
 
-fn coverage(view: &View<'_>) -> String {
-    let coverage = 100.0 * (1.0 - 2.0 * view.study.settings().rules.alpha);
-    format!("{} %", (coverage * 100.0).round() / 100.0)
-}
-
 fn table(view: &View<'_>, kept: &[Kept<'_>], out: &mut String) {
     put!(
         out,
-        "<div class=\"scroll\"><table>\n<thead><tr><th>trial<th class=\"n\">gain<th class=\"n\">{} interval<th>over<th \
+        "<div class=\"scroll\"><table>\n<thead><tr><th>trial<th class=\"n\">gain<th class=\"n\">95 % interval<th>over<th \
          class=\"n\">seeds<th>operator<th>hypothesis<th>commit</tr></thead>\n<tbody>\n",
-        coverage(view)
     );
     for kept in kept {
         let (gain, interval, _) = kept.gain();

@@ -1,12 +1,16 @@
 //! How it was measured and decided, what it cost, and what it takes to check it or make it again.
 
-use empiric_core::{Purpose, Split};
-use empiric_decide::{MIN_BASELINE, compare, smallest_effect};
+use empiric_core::{
+    Purpose, Split,
+    study::{ErrorControl, Rules},
+};
+use empiric_decide::{MIN_BASELINE, compare};
 
 use super::{
     text::{Decimals, block, counted, line, put, seconds, time},
     view::View,
 };
+use crate::status::Noise;
 
 /// Most notes shown, the newest.
 const NOTES: usize = 50;
@@ -38,12 +42,14 @@ fn method(view: &View<'_>, out: &mut String) {
     );
     put!(
         out,
-        "<li><b>Confirmation.</b> A <em>keep</em> is a trial that beat the champion of that moment on {} fresh seeds, drawn \
-         for that trial alone and run on both, in a paired one-sided t test at level {}. Search replicates have no say in it, so \
-         having been selected cannot flatter it. <em>Discard</em>: not better, or not worth more replicates. \
-         <em>Inconclusive</em>: the evidence does not decide at that level.</li>\n",
+        "<li><b>Confirmation.</b> A <em>keep</em> is a trial that beat the champion of that moment on fresh seeds that \
+         search never uses, run on both. Evidence against \u{201c}no better\u{201d} grows pair by pair and may be looked at \
+         after any, since the test holds its level at every stopping time: it ends when there is enough, when more is predicted \
+         to be in vain, or after {} pairs. The gain that is reported comes from at least {} further pairs, which had no \
+         part in the decision, so having been selected cannot flatter it. <em>Discard</em>: not better, or not worth more \
+         replicates. <em>Inconclusive</em>: the evidence does not decide.</li>\n",
         rules.confirm_replicates.max(2),
-        rules.alpha,
+        rules.gain_replicates.max(2),
     );
     put!(
         out,
@@ -51,16 +57,7 @@ fn method(view: &View<'_>, out: &mut String) {
          by seed, with a two-sided 95 % interval.</li>\n</ol>\n",
         rules.report_replicates,
     );
-    let valid = judged(view);
-    let false_keeps = rules.alpha * compare::PROMISE;
-    put!(
-        out,
-        "<p>A trial that is no better than its champion is kept with a probability of about {} at most (confirmation's level \
-         times the share that search lets through). Over the {} judged here that makes about {} false keeps at most.</p>\n",
-        rough(false_keeps),
-        counted(valid as usize, "trial"),
-        rough(false_keeps * f64::from(valid)),
-    );
+    put!(out, "<p>{}</p>\n", error(view, rules));
     let splits = view.splits();
     let of = if splits.contains(&Split::Select) && splits.contains(&Split::Report) {
         "The evaluator scores three splits: proposers see <em>search</em>, verdicts are made on <em>select</em>, and \
@@ -95,9 +92,20 @@ fn method(view: &View<'_>, out: &mut String) {
     out.push_str("</section>\n");
 }
 
-fn judged(view: &View<'_>) -> u32 {
-    let counts = view.study.counts();
-    counts.keep + counts.discard + counts.inconclusive
+/// What is held over the whole study, and how much of it is spent.
+fn error(view: &View<'_>, rules: &Rules) -> String {
+    let contests = counted(view.study.contests() as usize, "trial");
+    let percent = rough(100.0 * rules.level);
+    match rules.error {
+        ErrorControl::Fwer => format!(
+            "Over the whole study the probability of any false keep is held at {percent} %, by alpha-spending over the {contests} \
+             that came to be confirmed, however the search chose them."
+        ),
+        ErrorControl::Fdr => format!(
+            "Over the whole study the expected share of false keeps among all keeps is held at {percent} %, by e-LOND over the \
+             {contests} that came to be confirmed, however the search chose them."
+        ),
+    }
 }
 
 fn rough(value: f64) -> String {
@@ -105,26 +113,20 @@ fn rough(value: f64) -> String {
 }
 
 fn noise(view: &View<'_>) -> String {
-    if view.summary.deterministic {
-        return "Every seed gave one value, so the metric is taken as deterministic and one replicate decides."
+    if view.summary.noise.deterministic {
+        return "Every seed gave one value, so the metric is taken as deterministic: one replicate shows a gain, and two fresh seeds confirm it."
             .to_owned();
     }
-    let Some(sd) = view.summary.noise_sd else {
+    let Some(sd) = view.summary.noise.sd else {
         return "Nothing has been repeated yet, so its noise is not known.".to_owned();
     };
-    let effect = smallest_effect(sd, &view.study.settings().rules);
-    let relative = view
-        .summary
-        .baseline
-        .map(|baseline| 100.0 * effect / baseline.mean.abs())
-        .filter(|relative| relative.is_finite())
-        .map(|relative| format!(" ({} %)", rough(relative)))
-        .unwrap_or_default();
+    let found = Noise::of(view.study);
+    let mean = view.summary.baseline.map_or(f64::NAN, |baseline| baseline.mean);
+    let text = found.alarm(view.summary.noise.deterministic, mean);
     format!(
-        "One replicate has a standard deviation of <b>{}{unit}</b>, pooled over baseline and champion. Confirmation finds a true \
-         gain of <b>{}{unit}</b>{relative} in four of five trials that reach it; smaller ones are often missed.",
+        "One replicate has a standard deviation of <b>{}{unit}</b>, pooled over the baseline and all that was kept: {}.",
         Decimals::of(sd, 3).show(sd),
-        Decimals::of(effect, 3).show(effect),
+        line(&text, 400),
         unit = view.unit(),
     )
 }
