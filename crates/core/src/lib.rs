@@ -17,6 +17,7 @@ pub mod sample;
 pub mod seed;
 pub mod signature;
 pub mod study;
+
 pub mod task;
 pub mod trial;
 
