@@ -30,6 +30,7 @@ pub(crate) fn percent(value: f64, reference: f64) -> String {
 /// Seconds as people say them.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
+        s if s < 0.1 => format!("{:.0} ms", 1000.0 * s),
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),
@@ -233,7 +234,9 @@ pub(crate) fn trial_page(study: &Study, trial: &Trial) -> String {
             let _ = writeln!(text, "verdict    {reason}");
         }
         Some(Outcome::Failed(failure)) => {
+            let signature = failure.signature();
             let _ = writeln!(text, "failure    {failure}");
+            let _ = writeln!(text, "recognised {} {}", signature.hash, signature.text);
             for line in failure.excerpt.lines() {
                 let _ = writeln!(text, "           | {line}");
             }
@@ -345,5 +348,9 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!(signed(-0.5), "-0.50000");
+        for (value, text) in [(0.012, "12 ms"), (0.25, "0.2 s"), (11.6, "12 s"), (600.0, "10 min")]
+        {
+            assert_eq!(seconds(value), text);
+        }
     }
 }

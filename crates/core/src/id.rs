@@ -15,6 +15,11 @@ pub struct ParseIdError {
     text: String,
 }
 
+/// As much of `text` as a message may hold.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -59,10 +64,12 @@ impl FromStr for TrialNo {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix('t').unwrap_or(text);
-        digits.parse().map(Self).map_err(|_| ParseIdError {
+        // A number may bear a sign, a name may not.
+        let no = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+        no.map(Self).ok_or_else(|| ParseIdError {
             kind: "trial",
             expected: "`t` and a number, such as t17",
-            text: text.to_owned(),
+            text: shown(text),
         })
     }
 }
@@ -101,9 +108,9 @@ macro_rules! hex_id {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let fail = || ParseIdError { kind: $kind, expected: $expected, text: text.to_owned() };
+                let fail = || ParseIdError { kind: $kind, expected: $expected, text: shown(text) };
                 let mut bytes = [0; $bytes];
-                if text.len() != 2 * $bytes || !text.is_ascii() {
+                if text.len() != 2 * $bytes || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
                     return Err(fail());
                 }
                 for (i, byte) in bytes.iter_mut().enumerate() {

@@ -51,6 +51,9 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Longest excerpt of a failure, characters.
+pub const EXCERPT: usize = 1000;
+
 /// A trial or replicate that did not yield a usable measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
@@ -92,10 +95,15 @@ impl Failure {
         self
     }
 
-    /// With text that shows it.
+    /// With text that shows it: control characters other than newline and tab go, and what is longer than
+    /// [`EXCERPT`] characters loses its beginning.
     #[must_use]
     pub fn excerpt(mut self, text: impl Into<String>) -> Self {
         self.excerpt = text.into();
+        self.excerpt.retain(|c| matches!(c, '\n' | '\t') || !c.is_control());
+        if let Some((at, _)) = self.excerpt.char_indices().rev().nth(EXCERPT - 1) {
+            self.excerpt.drain(..at);
+        }
         self
     }
 
@@ -305,8 +313,6 @@ pub enum Cause {
         /// Its number.
         line: u8,
     },
-    /// The machine that ran it went away.
-    NodeLost,
     /// The sandbox could not be set up.
     SandboxFailed,
     /// Empiric could not do its own part (disk, store, process table).
@@ -348,7 +354,6 @@ impl Cause {
             Self::EvaluatorLimit => "evaluator_limit",
             Self::MalformedResult => "malformed_result",
             Self::RedLine { .. } => "red_line",
-            Self::NodeLost => "node_lost",
             Self::SandboxFailed => "sandbox_failed",
             Self::HarnessFailed => "harness_failed",
             Self::Cancelled => "cancelled",
@@ -385,9 +390,7 @@ impl Cause {
             Self::GateMiss { .. } | Self::ArtifactTooLarge => Blame::Gate,
             Self::EvaluatorCrash | Self::EvaluatorLimit | Self::MalformedResult => Blame::Evaluator,
             Self::RedLine { .. } => Blame::Validity,
-            Self::NodeLost | Self::SandboxFailed | Self::HarnessFailed | Self::Cancelled => {
-                Blame::Infra
-            }
+            Self::SandboxFailed | Self::HarnessFailed | Self::Cancelled => Blame::Infra,
         }
     }
 }
@@ -425,7 +428,6 @@ impl fmt::Display for Cause {
             | Self::EvaluatorCrash
             | Self::EvaluatorLimit
             | Self::MalformedResult
-            | Self::NodeLost
             | Self::SandboxFailed
             | Self::HarnessFailed
             | Self::Cancelled => f.write_str(self.name()),

@@ -242,8 +242,15 @@ impl Study {
                 self.by_tree.entry(edit.tree).or_insert(*trial);
             }
             Event::Leased { replicate, trial, purpose, index, seed, slot } => {
+                if self.leases.contains_key(replicate) {
+                    return Err(fail(format!("replicate {replicate} holds a lease already")));
+                }
                 let segment = self.segment;
-                self.trial_mut(*trial).map_err(fail)?.replicates.push(Replicate {
+                let held = &mut self.trial_mut(*trial).map_err(fail)?.replicates;
+                if held.iter().any(|held| held.id == *replicate) {
+                    return Err(fail(format!("replicate {replicate} has finished already")));
+                }
+                held.push(Replicate {
                     id: *replicate,
                     trial: *trial,
                     purpose: *purpose,
@@ -256,9 +263,7 @@ impl Study {
                 self.leases.insert(*replicate, *trial);
             }
             Event::Measured { replicate, trial, result } => {
-                if self.leases.remove(replicate).is_none() {
-                    return Err(fail(format!("replicate {replicate} holds no lease")));
-                }
+                self.end_lease(*replicate, *trial).map_err(fail)?;
                 self.cost += Cost { wall_s: 0.0, ..result.cost };
                 let found = self.trial_mut(*trial).map_err(fail)?;
                 if let Some(held) = found.replicates.iter_mut().find(|held| held.id == *replicate) {
@@ -266,9 +271,7 @@ impl Study {
                 }
             }
             Event::Fenced { replicate, trial, .. } => {
-                if self.leases.remove(replicate).is_none() {
-                    return Err(fail(format!("replicate {replicate} holds no lease")));
-                }
+                self.end_lease(*replicate, *trial).map_err(fail)?;
                 self.trial_mut(*trial)
                     .map_err(fail)?
                     .replicates
@@ -284,7 +287,11 @@ impl Study {
                 self.open.remove(trial);
                 self.count(*trial, outcome);
             }
-            Event::ReportOpened { champion } => self.report = Some(*champion),
+            Event::ReportOpened { champion } => {
+                self.trial(*champion)
+                    .ok_or_else(|| fail(format!("there is no trial {champion}")))?;
+                self.report = Some(*champion);
+            }
             Event::Noted { by, text } => self.notes.push_back((by.clone(), text.clone())),
             Event::Paused { .. } => self.state = State::Paused,
             Event::Resumed { .. } => self.state = State::Running,
@@ -297,6 +304,18 @@ impl Study {
         self.last_at = Some(record.at);
         self.seq = record.seq;
         Ok(())
+    }
+
+    /// Ends the lease that `replicate` of `trial` holds.
+    fn end_lease(&mut self, replicate: ReplicateId, trial: TrialNo) -> Result<(), String> {
+        match self.leases.get(&replicate) {
+            Some(of) if *of == trial => {
+                self.leases.remove(&replicate);
+                Ok(())
+            }
+            Some(of) => Err(format!("replicate {replicate} is of {of}, not of {trial}")),
+            None => Err(format!("replicate {replicate} holds no lease")),
+        }
     }
 
     fn trial_mut(&mut self, no: TrialNo) -> Result<&mut Trial, String> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use empiric_core::{
-    Cost, Measurement, Outcome, Prediction, Provenance, Study, Trial, study::State,
+    Blame, Cost, Measurement, Outcome, Phase, Prediction, Provenance, Signature, Study, Trial,
+    study::State,
 };
 use empiric_decide::Basis;
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct Status {
     pub replicates: usize,
     /// Trials by outcome.
     pub outcomes: Outcomes,
+    /// Failed trials by what they are recognised by, the most frequent first; at most 20 kinds.
+    pub failures: Vec<FailureKind>,
     /// What is improved.
     pub metric: MetricName,
     /// The unedited recipe.
@@ -53,6 +56,22 @@ pub struct Outcomes {
     pub inconclusive: u32,
     /// Failed, by cause.
     pub failed: BTreeMap<String, u32>,
+}
+
+/// Failed trials that are recognised by the same signature.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailureKind {
+    /// What they are recognised by.
+    #[serde(flatten)]
+    pub signature: Signature,
+    /// Who is to blame.
+    pub blame: Blame,
+    /// Where they failed.
+    pub phase: Phase,
+    /// How many there are.
+    pub trials: u32,
+    /// The last of them.
+    pub last: String,
 }
 
 /// What is improved.
@@ -119,6 +138,7 @@ impl Status {
                 inconclusive: counts.inconclusive,
                 failed: counts.failed.clone(),
             },
+            failures: failures(study),
             metric: MetricName {
                 name: task.metric.name.clone(),
                 goal: task.metric.goal,
@@ -146,6 +166,30 @@ impl Status {
             sandbox: study.sandbox().to_owned(),
         }
     }
+}
+
+/// Most kinds of failure in a status.
+const KINDS: usize = 20;
+
+fn failures(study: &Study) -> Vec<FailureKind> {
+    let mut kinds: BTreeMap<Signature, FailureKind> = BTreeMap::new();
+    for trial in study.trials() {
+        let Some(Outcome::Failed(failure)) = &trial.outcome else { continue };
+        let signature = failure.signature();
+        let kind = kinds.entry(signature.clone()).or_insert_with(|| FailureKind {
+            signature,
+            blame: failure.blame,
+            phase: failure.phase,
+            trials: 0,
+            last: String::new(),
+        });
+        kind.trials += 1;
+        kind.last = trial.no.to_string();
+    }
+    let mut kinds: Vec<FailureKind> = kinds.into_values().collect();
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.trials));
+    kinds.truncate(KINDS);
+    kinds
 }
 
 /// One line of `empiric trials --json`.
@@ -196,6 +240,8 @@ pub struct OutcomeRow {
     pub cause: Option<String>,
     /// Signed distance to the limit that was missed.
     pub margin: Option<f64>,
+    /// What the failure is recognised by; the same for the same failure with other numbers and in other places.
+    pub signature: Option<Signature>,
     /// Whether the same attempt may succeed.
     pub retryable: bool,
     /// The evidence, or text that shows the failure.
@@ -265,6 +311,7 @@ impl From<&Outcome> for OutcomeRow {
                 phase: Some(failure.phase.to_string()),
                 cause: Some(failure.cause.name().to_owned()),
                 margin: failure.margin,
+                signature: Some(failure.signature()),
                 retryable: failure.retryable,
                 reason: failure.excerpt.clone(),
                 ..Self::default()

@@ -153,7 +153,7 @@ fn what_the_recipe_answers_for_ends_the_trial_and_what_it_does_not_is_tried_agai
     assert_eq!((outcome, lab.count(T1, |_| true)), (Outcome::Failed(crash), 1));
 
     let t2 = lab.propose(2);
-    let lost = Failure::new(Phase::Train, Cause::NodeLost);
+    let lost = Failure::new(Phase::Train, Cause::SandboxFailed);
     let outcome = lab.settle(t2, &mut |_, _| failed(lost.clone()));
     assert_eq!((outcome, lab.count(t2, |_| true)), (Outcome::Failed(lost.clone()), 3));
 

@@ -62,7 +62,7 @@ impl World {
             let cause = match luck / 100 % 4 {
                 0 => Cause::WallLimit,
                 1 => Cause::EvaluatorCrash,
-                _ => Cause::NodeLost,
+                _ => Cause::SandboxFailed,
             };
             return failed(Failure::new(Phase::Train, cause));
         }

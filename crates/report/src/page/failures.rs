@@ -1,8 +1,8 @@
-//! What failed: by whom to blame, where, and why, with the nearest miss and one example of each.
+//! What failed, by what it is recognised by: whom to blame, where, and why, with the nearest miss and one example of each.
 
 use std::collections::BTreeMap;
 
-use empiric_core::{Cause, Failure, Outcome, Trial};
+use empiric_core::{Failure, Outcome, Signature, Trial};
 
 use super::{
     text::{block, line, put, share, signed},
@@ -23,7 +23,7 @@ pub(super) fn write(view: &View<'_>, out: &mut String) {
     put!(
         out,
         "<p>{total} of {} trials ({}). A failure that the evaluator or the machine answers for does not count against the \
-         trial budget.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th class=\"n\">trials<th>cause<th>blame<th>phase<th \
+         trial budget.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th class=\"n\">trials<th>failure<th>blame<th>phase<th \
          class=\"n\">nearest miss<th>example</tr></thead>\n<tbody>\n",
         view.study.trials().len().saturating_sub(1),
         share(total, view.study.trials().len().saturating_sub(1)),
@@ -40,33 +40,23 @@ pub(super) fn write(view: &View<'_>, out: &mut String) {
 
 /// Failures of one kind.
 struct Kind<'a> {
-    cause: String,
+    signature: Signature,
     trials: Vec<(&'a Trial, &'a Failure)>,
 }
 
-/// Failures by blame, phase and cause, the most frequent first.
+/// Failures by signature, the most frequent first.
 fn kinds<'a>(view: &View<'a>) -> Vec<Kind<'a>> {
-    let mut kinds: BTreeMap<(String, String, String), Kind<'_>> = BTreeMap::new();
+    let mut kinds: BTreeMap<Signature, Kind<'_>> = BTreeMap::new();
     for trial in view.study.trials() {
         if let Some(Outcome::Failed(failure)) = &trial.outcome {
-            let key = (failure.blame.to_string(), failure.phase.to_string(), cause(&failure.cause));
-            let new = || Kind { cause: cause(&failure.cause), trials: Vec::new() };
-            kinds.entry(key).or_insert_with(new).trials.push((trial, failure));
+            let signature = failure.signature();
+            let new = || Kind { signature: signature.clone(), trials: Vec::new() };
+            kinds.entry(signature.clone()).or_insert_with(new).trials.push((trial, failure));
         }
     }
     let mut kinds: Vec<Kind<'_>> = kinds.into_values().collect();
     kinds.sort_by_key(|kind| std::cmp::Reverse(kind.trials.len()));
     kinds
-}
-
-/// The cause without what differs from trial to trial; a gate's margin means something beside its metric alone.
-fn cause(cause: &Cause) -> String {
-    let name = cause.name().replace('_', " ");
-    if let Cause::GateMiss { metric } | Cause::MetricMissing { metric } = cause {
-        format!("{name}: {metric}")
-    } else {
-        name
-    }
 }
 
 fn row(kind: &Kind<'_>, out: &mut String) {
@@ -81,9 +71,10 @@ fn row(kind: &Kind<'_>, out: &mut String) {
         kind.trials.iter().find(|(trial, _)| nearest.is_none_or(|(_, no)| no == trial.no));
     put!(
         out,
-        "<tr><td class=\"n\">{}<td><b>{}</b><td>{}<td>{}<td class=\"n\">{}<td class=\"text\">",
+        "<tr><td class=\"n\">{}<td class=\"text\" title=\"{}\"><b>{}</b><td>{}<td>{}<td class=\"n\">{}<td class=\"text\">",
         kind.trials.len(),
-        line(&kind.cause, 100),
+        kind.signature.hash,
+        line(&kind.signature.text, 240),
         failure.blame,
         failure.phase,
         nearest.map(|(margin, no)| format!("{} ({no})", signed(margin))).unwrap_or_default(),

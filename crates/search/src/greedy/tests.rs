@@ -183,7 +183,7 @@ fn drafts_come_first_and_running_ones_count() {
 fn a_draft_lost_by_the_machine_is_drafted_again() {
     let mut ledger = Ledger::new(0, "greedy");
     let (trial, _) = ledger.next();
-    ledger.failed(trial, Failure::new(Phase::Train, Cause::NodeLost));
+    ledger.failed(trial, Failure::new(Phase::Train, Cause::SandboxFailed));
     ledger.past_drafts();
     let drafts = ledger.study.trials().iter().filter(|t| t.ask.operator == Operator::Draft).count();
     // The baseline, the lost one, and five.
