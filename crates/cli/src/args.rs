@@ -257,14 +257,18 @@ pub(crate) struct Note {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("edit").required(true))]
 pub(crate) struct Submit {
     /// The study's directory
     pub(crate) study: PathBuf,
     /// A unified diff against the parent; `-` is standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "dir", conflicts_with = "dir")]
+    #[arg(long, value_name = "FILE", group = "edit")]
     pub(crate) patch: Option<PathBuf>,
+    /// Search-and-replace blocks against the parent, as models write them; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "edit")]
+    pub(crate) edits: Option<PathBuf>,
     /// A directory that holds the recipe as edited
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "edit")]
     pub(crate) dir: Option<PathBuf>,
     /// Why it is worth measuring
     #[arg(long, value_name = "TEXT")]

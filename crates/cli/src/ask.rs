@@ -2,8 +2,9 @@
 //!
 //! They post a request. A process at work on the study answers it within a moment; otherwise the next one does.
 
-use std::{collections::BTreeMap, io::Read as _, path::Path, time::Duration};
+use std::{collections::BTreeMap, io::Read as _, path::Path, sync::Arc, time::Duration};
 
+use empiric_agents::Edits;
 use empiric_core::{Prediction, TrialNo, study::State, trial::Direction};
 use empiric_engine::Layout;
 use empiric_ledger::{Inbox, Reader, Request, RequestId, Submission};
@@ -131,7 +132,17 @@ pub(crate) fn submit(args: &Submit) -> Result<(), Failure> {
     Ok(out::raw(&words::trial_page(&study, &trial))?)
 }
 
-/// The edited files: from a patch, or from a directory that holds the recipe as edited.
+/// What a file says, or standard input where `-` names it.
+fn text(path: &Path) -> Result<String, Failure> {
+    if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    fs_err::read_to_string(path).map_err(|error| Failure::new(Kind::Input, error))
+}
+
+/// The edited files: from a patch, from blocks, or from a directory that holds the recipe as edited.
 fn edited(
     args: &Submit,
     layout: &Layout,
@@ -142,25 +153,30 @@ fn edited(
     let base = study.trial(parent).and_then(|trial| trial.edit.as_ref()).map(|edit| edit.tree);
     let base = base
         .ok_or_else(|| Failure::say(Kind::Input, format!("{parent} has no tree to start from")))?;
-    let tree = match (&args.patch, &args.dir) {
-        (Some(path), _) => {
-            let text = if path.as_os_str() == "-" {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text)?;
-                text
-            } else {
-                fs_err::read_to_string(path).map_err(|error| Failure::new(Kind::Input, error))?
-            };
-            store.apply_patch(base, &text).map_err(|error| {
-                Failure::new(Kind::Input, error).hint(format!(
-                    "the patch must fit the tree of {parent}; name another with --parent"
-                ))
-            })?
+    let unfit = |error: anyhow::Error| {
+        Failure::new(Kind::Input, error)
+            .hint(format!("the edit must fit the tree of {parent}; name another with --parent"))
+    };
+    let tree = match (&args.patch, &args.edits, &args.dir) {
+        (Some(path), ..) => {
+            store.apply_patch(base, &text(path)?).map_err(|error| unfit(error.into()))?
         }
-        (None, Some(dir)) => store
+        (None, Some(path), _) => {
+            let edits = Edits::parse(&text(path)?).map_err(|error| unfit(error.into()))?;
+            let files = store.files(base)?;
+            let texts = files.iter().filter_map(|(path, bytes)| {
+                Some((path.clone(), Arc::from(std::str::from_utf8(bytes).ok()?)))
+            });
+            let changed = edits.apply(&texts.collect()).map_err(|error| unfit(error.into()))?;
+            let changed = changed.into_iter().map(|(path, text)| (path, Some(text.into_bytes())));
+            store.apply(base, &changed.collect()).map_err(|error| unfit(error.into()))?
+        }
+        (None, None, Some(dir)) => store
             .import(dir, &Import::default())
             .map_err(|error| Failure::new(Kind::Input, error))?,
-        (None, None) => return Err(Failure::say(Kind::Usage, "name --patch or --dir")),
+        (None, None, None) => {
+            return Err(Failure::say(Kind::Usage, "name --patch, --edits or --dir"));
+        }
     };
     let mut files = BTreeMap::new();
     for change in store.diff(base, tree)?.files {
