@@ -9,4 +9,4 @@ mod tuner;
 
 pub use edits::{EditError, EditFault, Edits};
 pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
-pub use tuner::Tuner;
+pub use tuner::{Tuner, starved};

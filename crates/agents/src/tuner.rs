@@ -12,6 +12,7 @@ mod memo;
 mod model;
 mod moves;
 mod regression;
+mod starve;
 mod words;
 
 use std::{
@@ -35,6 +36,8 @@ use self::{
     words::Story,
 };
 use crate::{Brief, Proposal, Proposer};
+
+pub use self::starve::starved;
 
 #[cfg(test)]
 mod tests;

@@ -163,6 +163,9 @@ pub(crate) struct Run {
     /// Probability of keeping a trial that is no better than its champion, per trial
     #[arg(long, value_name = "P", default_value_t = 0.05)]
     pub(crate) alpha: f64,
+    /// Begin without trying the quick canaries of `empiric check` first
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,

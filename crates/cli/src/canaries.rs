@@ -1,11 +1,19 @@
 //! Edits whose outcome is known before they are measured: what a task must refuse, survive, or not be impressed by.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use empiric_core::{Blame, Outcome, Trial, Verdict, task::Task};
+use empiric_agents::{Files, starved};
+use empiric_core::{
+    Blame, Failure as Ended, Outcome, Split, Study, Trial, TrialNo, Verdict, task::Task,
+};
+use empiric_engine::Edited;
 use empiric_lineage::Rules;
 
 use crate::exit::{Failure, Kind};
+
+mod misbehaviours;
+
+use misbehaviours::{PYTHON, SHELL, first};
 
 /// Longest wall limit of a stage, seconds, that a canary may run into.
 const PATIENCE: f64 = 60.0;
@@ -14,8 +22,9 @@ const PATIENCE: f64 = 60.0;
 pub(crate) struct Canary {
     pub(crate) name: &'static str,
     pub(crate) expected: Expected,
-    pub(crate) file: String,
-    pub(crate) text: String,
+    pub(crate) files: Edited,
+    /// Whether it ends by itself within moments, so that it can be tried before every study.
+    pub(crate) quick: bool,
 }
 
 /// What must become of a canary.
@@ -23,6 +32,8 @@ pub(crate) struct Canary {
 pub(crate) enum Expected {
     /// Anything but a keep.
     NotKept,
+    /// Measured as worse than the unedited recipe, or a failure that is not the evaluator's or the machine's.
+    Worse,
     /// A failure that the edit or the recipe answers for.
     OwnFailure,
     /// This cause of failure.
@@ -34,24 +45,46 @@ impl Expected {
     pub(crate) fn words(self) -> String {
         match self {
             Self::NotKept => "not kept".to_owned(),
+            Self::Worse => "worse".to_owned(),
             Self::OwnFailure => "failure of its own".to_owned(),
             Self::Cause(name) => name.replace('_', " "),
         }
     }
 
     /// Whether `trial` ended so.
-    pub(crate) fn met(self, trial: &Trial) -> bool {
+    pub(crate) fn met(self, study: &Study, trial: &Trial) -> bool {
         match (&trial.outcome, self) {
             (None, _) => false,
+            (Some(Outcome::Failed(failure)), _) => self.met_by(failure),
             (Some(Outcome::Valid { verdict, .. }), Self::NotKept) => *verdict != Verdict::Keep,
-            (Some(Outcome::Failed(_)), Self::NotKept) => true,
-            (Some(Outcome::Failed(failure)), Self::OwnFailure) => {
-                matches!(failure.blame, Blame::Edit | Blame::Recipe)
+            (Some(Outcome::Valid { verdict, .. }), Self::Worse) => {
+                *verdict != Verdict::Keep && is_worse(study, trial)
             }
-            (Some(Outcome::Failed(failure)), Self::Cause(name)) => failure.cause.name() == name,
             (Some(Outcome::Valid { .. }), Self::OwnFailure | Self::Cause(_)) => false,
         }
     }
+
+    /// Whether `failure` is such an end.
+    pub(crate) fn met_by(self, failure: &Ended) -> bool {
+        match self {
+            Self::NotKept => true,
+            Self::Worse => !failure.blame.spares_the_trial(),
+            Self::OwnFailure => matches!(failure.blame, Blame::Edit | Blame::Recipe),
+            Self::Cause(name) => failure.cause.name() == name,
+        }
+    }
+}
+
+/// Whether `trial` was measured as worse than the unedited recipe, on the mean of what proposers see.
+fn is_worse(study: &Study, trial: &Trial) -> bool {
+    let metric = &study.task().metric;
+    let mean = |trial: &Trial| {
+        let values = trial.replicates.iter().filter_map(|r| r.value(&metric.name, Split::Search));
+        let values: Vec<f64> = values.collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let baseline = study.trial(TrialNo::BASELINE).and_then(|trial| mean(trial));
+    mean(trial).zip(baseline).is_some_and(|(value, baseline)| metric.goal.better(baseline, value))
 }
 
 /// The canaries that this recipe allows. Those that misbehave as they run need an editable Python or shell program.
@@ -69,95 +102,72 @@ pub(crate) fn canaries(task: &Task, recipe: &Path) -> Result<Vec<Canary>, Failur
     let comment =
         if ["py", "sh", "toml", "yaml"].iter().any(|end| file.ends_with(end)) { "#" } else { "//" };
     let python = file.ends_with(".py");
-    let canary = |name, expected, text: String| Canary { name, expected, file: file.clone(), text };
-    let mut all = vec![
-        canary("comment", Expected::NotKept, format!("{text}\n{comment} nothing changes\n")),
-        // What is no program may be read by one that does not mind.
-        canary(
-            "broken",
-            if python { Expected::OwnFailure } else { Expected::NotKept },
-            format!("{text}\n)]}} this is no program (\n"),
-        ),
-        canary("empty", Expected::Cause("empty_edit"), text.clone()),
-    ];
+    let canary = |name, expected, quick, text: String| Canary {
+        name,
+        expected,
+        quick,
+        files: Edited::from([(file.clone(), Some(text))]),
+    };
+    let mut all = vec![canary(
+        "no-op",
+        Expected::NotKept,
+        false,
+        format!("{text}\n{comment} nothing changes\n"),
+    )];
+    let texts: Files =
+        files.iter().map(|(name, text)| (name.clone(), Arc::from(text.as_str()))).collect();
+    let worse: BTreeMap<String, String> = starved(&texts);
+    if !worse.is_empty() {
+        let files = worse.into_iter().map(|(path, text)| (path, Some(text))).collect();
+        all.push(Canary { name: "worse", expected: Expected::Worse, files, quick: false });
+    }
+    // What is no program may be read by one that does not mind.
+    let broken = if python { Expected::OwnFailure } else { Expected::NotKept };
+    all.push(canary("broken", broken, python, format!("{text}\n)]}} this is no program (\n")));
+    all.push(canary("empty", Expected::Cause("empty_edit"), true, text.clone()));
     let forbidden = "empiric-canary.forbidden";
     if !Rules::new(task)?.editable(forbidden) {
         all.push(Canary {
             name: "protected",
             expected: Expected::Cause("protected_path"),
-            file: forbidden.to_owned(),
-            text: "not editable\n".to_owned(),
+            files: Edited::from([(forbidden.to_owned(), Some("not editable\n".to_owned()))]),
+            quick: true,
         });
     }
-    let program = |(name, _): &&(String, String)| {
-        task.stages.iter().any(|stage| stage.command.run.contains(name))
-    };
-    if let Some((file, text)) = files.iter().find(program) {
-        let language = match file.rsplit('.').next() {
-            Some("py") => PYTHON,
-            Some("sh") => SHELL,
-            Some(_) | None => &[],
-        };
-        let short = task.stages.iter().all(|stage| stage.command.limits.wall_s <= PATIENCE);
-        let bounded = task.stages.iter().any(|stage| stage.command.limits.memory.is_some());
-        for (name, expected, code) in language {
-            let possible = match *name {
-                "hang" => short,
-                "memory" => bounded,
-                _ => true,
-            };
-            if possible {
-                let text = first(text, code);
-                all.push(Canary { name, expected: *expected, file: file.clone(), text });
-            }
-        }
-    }
+    all.extend(running(task, &files));
     Ok(all)
 }
 
-type Misbehaviour = (&'static str, Expected, &'static str);
-
-const PYTHON: &[Misbehaviour] = &[
-    ("hang", Expected::Cause("wall_limit"), "import time\ntime.sleep(1e6)\n"),
-    (
-        "daemon",
-        Expected::NotKept,
-        "import os as _os\nif _os.fork() == 0:\n    _os.setsid()\n    if _os.fork() == 0:\n        import time\n        time.sleep(1e6)\n    _os._exit(0)\n",
-    ),
-    (
-        "memory",
-        Expected::Cause("out_of_memory"),
-        "_hoard = []\nwhile True:\n    _hoard.append(bytearray(1 << 24))\n",
-    ),
-    ("flood", Expected::Cause("output_flood"), "while True:\n    print('x' * 65536)\n"),
-    ("silent", Expected::OwnFailure, "raise SystemExit(0)\n"),
-    (
-        "forge",
-        Expected::OwnFailure,
-        "import glob as _glob, os as _os\n_forged = '{\"metrics\": {}}'\nfor _dir in ['.', '..', '/tmp', '/empiric/result', _os.environ['EMPIRIC_OUT']]:\n    try:\n        open(_os.path.join(_dir, 'result.json'), 'w').write(_forged)\n    except OSError:\n        pass\nraise SystemExit(0)\n",
-    ),
-];
-
-const SHELL: &[Misbehaviour] = &[
-    ("hang", Expected::Cause("wall_limit"), "sleep 1000000\n"),
-    ("daemon", Expected::NotKept, "setsid sleep 1000000 >/dev/null 2>&1 &\n"),
-    ("memory", Expected::Cause("out_of_memory"), "tail /dev/zero\nexit 1\n"),
-    ("flood", Expected::Cause("output_flood"), "while :; do yes | head -c 1000000; done\n"),
-    ("silent", Expected::OwnFailure, "exit 0\n"),
-];
-
-/// `text` with `code` run before anything else in it: after the lines that a language wants first.
-fn first(text: &str, code: &str) -> String {
-    let leading = |line: &&str| line.starts_with("#!") || line.starts_with("from __future__");
-    let last = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| leading(line))
-        .map(|(at, _)| at + 1)
-        .last()
-        .unwrap_or(0);
-    let split: usize = text.split_inclusive('\n').take(last).map(str::len).sum();
-    format!("{}{code}{}", &text[..split], &text[split..])
+/// Those that misbehave as they run.
+fn running(task: &Task, files: &[(String, String)]) -> Vec<Canary> {
+    let program = |(name, _): &&(String, String)| {
+        task.stages.iter().any(|stage| stage.command.run.contains(name))
+    };
+    let Some((file, text)) = files.iter().find(program) else { return Vec::new() };
+    let language = match file.rsplit('.').next() {
+        Some("py") => PYTHON,
+        Some("sh") => SHELL,
+        Some(_) | None => &[],
+    };
+    let short = task.stages.iter().all(|stage| stage.command.limits.wall_s <= PATIENCE);
+    let bounded = task.stages.iter().any(|stage| stage.command.limits.memory.is_some());
+    let possible = |name: &str| match name {
+        "hang" => short,
+        "memory" => bounded,
+        // What a recipe says of itself is believed: there is nobody to notice.
+        "nan" | "constant" => task.evaluator.is_some(),
+        _ => true,
+    };
+    language
+        .iter()
+        .filter(|canary| possible(canary.name))
+        .map(|canary| Canary {
+            name: canary.name,
+            expected: canary.expected,
+            quick: canary.quick,
+            files: Edited::from([(file.clone(), Some(first(text, canary.code)))]),
+        })
+        .collect()
 }
 
 /// The recipe's editable text files, sorted by path.
@@ -180,19 +190,4 @@ fn editable(task: &Task, recipe: &Path) -> Result<Vec<(String, String)>, Failure
     }
     files.sort();
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn code_comes_after_what_a_language_wants_first() {
-        assert_eq!(first("a\nb\n", "X\n"), "X\na\nb\n");
-        assert_eq!(first("#!/bin/sh\nrun\n", "X\n"), "#!/bin/sh\nX\nrun\n");
-        assert_eq!(
-            first("from __future__ import annotations\nrun\n", "X\n"),
-            "from __future__ import annotations\nX\nrun\n"
-        );
-    }
 }

@@ -1,8 +1,6 @@
 //! `empiric check`: the baseline's noise, and edits whose outcome is known, through the real path, before a night is
 //! spent on the task.
 
-use std::collections::BTreeMap;
-
 use empiric_core::{
     Budget, Study, TrialNo,
     study::{Rules, Settings},
@@ -42,7 +40,8 @@ struct Estimate {
 pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     let ready = setup::ready(&args.task)?;
     let (level, capabilities) = setup::level(args.machine.sandbox)?;
-    let slots = args.machine.slots.map_or(1, usize::from);
+    // One slot for the canaries that wait, one for those that work.
+    let slots = args.machine.slots.map_or_else(|| run::default_slots().max(2), usize::from);
     let dir = tempfile::Builder::new().prefix("empiric-check-").tempdir()?;
     let layout = Layout::new(dir.path());
     let task = std::sync::Arc::clone(&ready.installation.task);
@@ -51,7 +50,7 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     let mut requests = Vec::new();
     for canary in &canaries {
         let submission = Submission {
-            files: BTreeMap::from([(canary.file.clone(), Some(canary.text.clone()))]),
+            files: canary.files.clone(),
             parents: vec![TrialNo::BASELINE],
             hypothesis: format!("canary: {}", canary.name),
             prediction: None,
@@ -84,20 +83,20 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
         }
         Ended::Broken(why) => return Err(Failure::say(Kind::Broken, why)),
     }
-    let rows = canaries.iter().zip(requests).map(|(canary, id)| row(&reader, canary, id));
+    let rows = canaries.iter().zip(requests).map(|(canary, id)| row(&reader, &study, canary, id));
     let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
     tell(args, &study, &task, slots, &rows)
 }
 
 /// What became of one canary.
-fn row(reader: &Reader, canary: &Canary, id: RequestId) -> Result<Row, Failure> {
+fn row(reader: &Reader, study: &Study, canary: &Canary, id: RequestId) -> Result<Row, Failure> {
     let no = reader.answer(id)?.and_then(|answer| answer.trial);
     let trial = match no {
         Some(no) => reader.trial(no)?,
         None => None,
     };
     let seen = trial.as_ref().map_or_else(|| "no answer".to_owned(), words::outcome);
-    let ok = trial.as_ref().is_some_and(|trial| canary.expected.met(trial));
+    let ok = trial.as_ref().is_some_and(|trial| canary.expected.met(study, trial));
     Ok(Row { name: canary.name, expected: canary.expected.words(), seen, ok })
 }
 

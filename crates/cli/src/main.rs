@@ -11,6 +11,7 @@ mod exit;
 mod live;
 mod look;
 mod out;
+mod preflight;
 mod run;
 mod setup;
 mod words;

@@ -18,7 +18,7 @@ use crate::{
     args::{Run, Sandbox},
     exit::{Failure, Kind},
     live::Live,
-    out,
+    out, preflight,
     setup::{self, Ready},
     words,
 };
@@ -52,11 +52,14 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         slots,
         sandbox: word(args.machine.sandbox).to_owned(),
     };
+    let machine = Place { slots, level, cgroup: capabilities.cgroup };
+    let options = options(ready, layout.clone(), settings, machine, true)?;
+    if !args.no_check {
+        preflight::preflight(&options, args.json)?;
+    }
     if !layout.asked().exists() {
         asked.write(&layout)?;
     }
-    let machine = Place { slots, level, cgroup: capabilities.cgroup };
-    let options = options(ready, layout.clone(), settings, machine, true)?;
     let ended = session(options, Live::new(args.json))?;
     conclude(&layout, &ended, args.json)
 }
@@ -186,7 +189,7 @@ pub(crate) fn shown(layout: &Layout) -> String {
     relative.unwrap_or_else(|| layout.root().to_owned()).display().to_string()
 }
 
-fn default_slots() -> usize {
+pub(crate) fn default_slots() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 

@@ -11,6 +11,7 @@ mod dispatcher;
 mod layout;
 mod opening;
 mod propose;
+mod rehearse;
 mod replay;
 mod requests;
 mod verify;
@@ -25,6 +26,7 @@ use empiric_sandbox::{Cgroup, Level};
 
 pub use dispatcher::{Control, Ended, Engine, Notice};
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
+pub use rehearse::{Edited, rehearse};
 pub use verify::{Checked, Fault, Verification, verify};
 
 /// Everything a session needs; nothing is read from the environment.

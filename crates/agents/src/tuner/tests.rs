@@ -2,7 +2,7 @@
 
 mod sim;
 
-use empiric_core::Ask;
+use empiric_core::{Ask, Event, Record, Task};
 use proptest::prelude::*;
 
 use self::sim::{Sim, World, random_search, tuner_search};
@@ -246,6 +246,28 @@ fn a_recipe_without_settings_yields_no_proposal() {
     let failure = propose_alone("print('hello')\n", Operator::Improve, None).unwrap_err();
     assert_eq!(failure.cause, Cause::NoProposal);
     assert!(failure.excerpt.contains("no literal"), "{}", failure.excerpt);
+}
+
+#[test]
+fn a_surface_that_is_no_glob_is_the_proposers_failure() {
+    let sim = Sim::new(World::Quadratic, 2, 60);
+    let mut task = Task::clone(sim.study.task());
+    task.recipe.edit = vec!["a[b".to_owned()];
+    let event = Event::StudyOpened {
+        study: sim.study.id(),
+        task: Arc::new(task),
+        settings: sim.study.settings().clone(),
+    };
+    let opened = Record { seq: 1, at: jiff::Timestamp::UNIX_EPOCH, event };
+    let brief = Brief {
+        trial: TrialNo(1),
+        ask: ask(Operator::Improve, &[0]),
+        study: Study::open(&opened).unwrap(),
+        sources: Arc::new(Alone(Files::from([("a.py".to_owned(), Arc::from("RATE = 1.0\n"))]))),
+    };
+    let failure = Tuner::default().propose(&brief).unwrap_err();
+    assert_eq!((failure.phase, failure.cause), (Phase::Propose, Cause::ProposerFailed));
+    assert!(failure.excerpt.contains("a[b"), "{}", failure.excerpt);
 }
 
 #[test]
