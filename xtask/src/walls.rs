@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::tools::root;
 
+mod causes;
+
 /// The crates of the house, and which of the others each may use.
 const EDGES: [(&str, &[&str]); 16] = [
     ("core", &[]),
@@ -40,7 +42,7 @@ const EDGES: [(&str, &[&str]); 16] = [
         ],
     ),
     ("bench", &["agents", "core", "engine", "evaluate", "sandbox", "tasks"]),
-    ("testkit", &["core", "ledger"]),
+    ("testkit", &["agents", "core", "decide", "evaluate", "ledger", "lineage", "report", "tasks"]),
     ("xtask", &[]),
 ];
 

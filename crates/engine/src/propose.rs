@@ -173,3 +173,6 @@ impl Sources for Trees {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

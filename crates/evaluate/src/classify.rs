@@ -48,10 +48,15 @@ pub(crate) fn evaluator(evaluator: &Report, predictor: Option<&Report>) -> Optio
         | Ending::OutOfMemory
         | Ending::OutputFlood
         | Ending::DiskLimit
-        | Ending::ProcessLimit => failure(Cause::EvaluatorLimit),
-        Ending::Exit(_) | Ending::Signal(_) | Ending::NotExecutable(_) | Ending::Denied(_) => {
-            failure(Cause::EvaluatorCrash)
+        | Ending::ProcessLimit => {
+            // Which limit it was is not in the cause.
+            let said = format!("{}\n{}", evaluator.ending, excerpt(evaluator));
+            failure(Cause::EvaluatorLimit).excerpt(said.trim_end())
         }
+        Ending::NotExecutable(why) | Ending::Denied(why) => {
+            failure(Cause::EvaluatorCrash).excerpt(harmless(why, EXCERPT))
+        }
+        Ending::Exit(_) | Ending::Signal(_) => failure(Cause::EvaluatorCrash),
     };
     // A predictor that waits for a dead evaluator ends by a broken pipe or is cancelled: no fault of its own then.
     let blamed =

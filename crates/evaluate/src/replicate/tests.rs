@@ -151,10 +151,14 @@ fn how_a_recipe_ends_decides_the_cause() {
         (Ending::DiskLimit, Cause::DiskLimit, Budget),
         (Ending::ProcessLimit, Cause::ProcessLimit, Budget),
         (Ending::Denied("ptrace".to_owned()), Cause::Denied, Recipe),
+        (Ending::NotExecutable("no sh".to_owned()), Cause::Exception { status: 127 }, Recipe),
         (Ending::Lost("bwrap".to_owned()), Cause::SandboxFailed, Infra),
+        (Ending::Cancelled, Cause::Cancelled, Infra),
     ];
     for (ending, cause, blame) in cases {
-        let measured = run(task(), &[(ending.clone(), "")], "");
+        // Whatever it printed, how it ended comes first.
+        let said = "MemoryError: out of memory\nKilled\nTimeoutExpired\nAssertionError\nnan\n";
+        let measured = run(task(), &[(ending.clone(), said)], "");
         assert_eq!(failure(&measured), (Phase::Train, &cause, blame), "{ending:?}");
     }
 }
@@ -172,6 +176,11 @@ fn the_evaluator_answers_for_itself_and_only_for_itself() {
         let measured = run(task(), &[OK, (ending.clone(), "")], "");
         assert_eq!(failure(&measured), (Phase::Score, &cause, blame), "{ending:?}");
     }
+    let absent = run(task(), &[OK, (Ending::NotExecutable("no sh here".to_owned()), "")], "");
+    assert_eq!(failure(&absent).1, &Cause::EvaluatorCrash);
+    assert_eq!(absent.failure.unwrap().excerpt, "no sh here");
+    let slow = run(task(), &[OK, (Ending::WallLimit, "half way")], "");
+    assert_eq!(slow.failure.unwrap().excerpt, "wall limit\nhalf way");
     let nan = run(task(), &[OK, OK], r#"{"metrics": {"loss": NaN}}"#);
     assert_eq!(
         failure(&nan),
