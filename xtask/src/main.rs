@@ -5,6 +5,7 @@ mod cheats;
 mod check;
 mod demo;
 mod faults;
+mod fuzz;
 mod machine;
 mod tools;
 #[cfg(test)]
@@ -21,6 +22,8 @@ usage: cargo xtask <what>
   test [--short]    everything that CI runs; --short leaves out fault injection, doc tests and the supply chain
   faults [--short]  kill, damage and starve studies, and see that they recover; --short in two minutes
   cheats [--short]  hand the corpus of cheats/ to real studies, and see what is caught
+  fuzz [--minutes N] [TARGET]...
+                    hands anything at all to what reads other people's input; 10 minutes each, on a nightly toolchain
   bench engine [--trials N] [--slots N]
                     what Empiric itself costs per trial, and how busy it keeps its slots";
 
@@ -35,6 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["faults", "--short"] => faults(true),
         ["cheats"] => cheats(false),
         ["cheats", "--short"] => cheats(true),
+        ["fuzz", ref more @ ..] => fuzz::run(more),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);

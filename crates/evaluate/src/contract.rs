@@ -50,6 +50,8 @@ pub const BAD_ARTIFACT_STATUS: i32 = 3;
 pub const RESULT_LIMIT: u64 = 1 << 20;
 /// Most metrics in one result, over all splits.
 const METRICS_LIMIT: usize = 1000;
+/// Longest message about a result, bytes; it quotes what is wrong.
+const MESSAGE_LIMIT: usize = 600;
 /// Longest feedback passed on, bytes.
 const FEEDBACK_LIMIT: usize = 2048;
 
@@ -149,6 +151,13 @@ pub fn harmless(text: &str, limit: usize) -> String {
 /// # Errors
 /// When it is not what the contract asks for, or a metric is not finite.
 pub fn parse_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), ResultError> {
+    read_result(bytes).map_err(|error| match error {
+        ResultError::NonFinite(metric) => ResultError::NonFinite(harmless(&metric, 200)),
+        ResultError::Malformed(what) => ResultError::Malformed(harmless(&what, MESSAGE_LIMIT)),
+    })
+}
+
+fn read_result(bytes: &[u8]) -> Result<(Vec<Measurement>, Feedback), ResultError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| ResultError::Malformed("the result is not UTF-8".to_owned()))?;
     let raw: RawResult =

@@ -215,7 +215,7 @@ impl<R: Runner> Run<'_, R> {
                     Failure::new(Phase::Score, Cause::NonFiniteMetric { metric: metric.clone() })
                 }
                 ResultError::Malformed(what) => {
-                    Failure::new(Phase::Score, Cause::MalformedResult).excerpt(harmless(what, 600))
+                    Failure::new(Phase::Score, Cause::MalformedResult).excerpt(what)
                 }
             })?;
         // A harness metric is measured here, whatever the evaluator says of it.

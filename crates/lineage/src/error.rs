@@ -111,8 +111,13 @@ impl Error {
     }
 
     pub(crate) fn path(path: impl Into<String>, fault: PathFault) -> Self {
-        Self::Path { path: path.into(), fault }
+        Self::Path { path: shown(&path.into()), fault }
     }
+}
+
+/// As much of somebody else's text as a message may hold.
+pub(crate) fn shown(text: &str) -> String {
+    text.trim_end().chars().filter(|c| !c.is_control()).take(240).collect()
 }
 
 fn prefixed<T: Display>(prefix: &str, value: Option<&T>) -> String {

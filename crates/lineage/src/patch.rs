@@ -12,6 +12,7 @@ use gix::ObjectId;
 use crate::{
     Error, Mode, Result, Store, check_path,
     diff::text,
+    error::shown,
     store::{blob, object_id, put_blob, tree_id},
     tree::{Leaf, Put, find, rewrite},
 };
@@ -41,7 +42,7 @@ impl Store {
 }
 
 fn refuse(file: Option<&str>, hunk: Option<usize>, why: impl Into<String>) -> Error {
-    Error::Patch { file: file.map(str::to_owned), hunk, why: why.into() }
+    Error::Patch { file: file.map(shown), hunk, why: shown(&why.into()) }
 }
 
 /// A file while it is being patched.

@@ -6,7 +6,9 @@ use empiric_core::{Cause, Failure, Globs, Phase, Task, TreeId};
 use gix::ObjectId;
 
 use crate::{
-    Error, Mode, Result, Store, check_path, python,
+    Error, Mode, Result, Store, check_path,
+    error::shown,
+    python,
     store::{blob, object_id},
     tree::{Change, Leaf, changes, leaves, size},
 };
@@ -232,9 +234,4 @@ fn check_syntax(repo: &gix::Repository, path: &str, change: Change) -> Result<Op
     let shown = shown(text.lines().nth(line - 1).unwrap_or_default());
     let cause = Cause::Syntax { path: path.to_owned() };
     Ok(Some(Failure::new(Phase::Static, cause).excerpt(format!("line {line}: `{shown}`"))))
-}
-
-/// A line cut to what an excerpt may hold, control characters removed.
-fn shown(line: &str) -> String {
-    line.trim_end().chars().filter(|c| !c.is_control()).take(160).collect()
 }

@@ -2,6 +2,9 @@
 
 use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
 
+/// Most characters of a message, a label or a help.
+const LONGEST: usize = 400;
+
 /// One problem of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -48,18 +51,26 @@ impl std::error::Error for Diagnostic {}
 
 impl Diagnostic {
     pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
-        self.label = Some(label.into());
+        self.label = Some(clipped(label.into()));
         self
     }
 
     pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
+        self.help = Some(clipped(help.into()));
         self
     }
 
     pub(crate) fn help_if(&mut self, help: Option<impl Into<String>>) -> &mut Self {
-        self.help = help.map(Into::into).or(self.help.take());
+        self.help = help.map(|help| clipped(help.into())).or(self.help.take());
         self
+    }
+}
+
+/// A message quotes what is wrong, and what is wrong may be as long as the file.
+fn clipped(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        None => text,
+        Some((at, _)) => format!("{}…", &text[..at]),
     }
 }
 
@@ -82,7 +93,7 @@ impl Problems {
         message: impl Into<String>,
     ) -> &mut Diagnostic {
         self.found.push(Diagnostic {
-            message: message.into(),
+            message: clipped(message.into()),
             path: self.path.clone(),
             span,
             label: None,

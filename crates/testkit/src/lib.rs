@@ -1,9 +1,11 @@
 //! What tests of the whole program share: a task that takes milliseconds, recipes that misbehave, a hermetic home to
-//! run the program in, a look at what it leaves running, and the faults that it must survive.
+//! run the program in, a look at what it leaves running, the faults that it must survive, and what must hold of anybody's
+//! input.
 //!
-//! Nothing here is part of the product; it knows the program only by its command line.
+//! Nothing here is part of the product. All but [`fuzz`] knows the program only by its command line.
 
 pub mod faults;
+pub mod fuzz;
 mod home;
 mod misbehaviour;
 mod processes;

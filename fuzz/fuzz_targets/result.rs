@@ -1,0 +1,4 @@
+//! Drives the target `result`; what must hold is in `empiric_testkit::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| empiric_testkit::fuzz::run("result", data));
