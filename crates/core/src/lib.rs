@@ -17,7 +17,6 @@ pub mod sample;
 pub mod seed;
 pub mod signature;
 pub mod study;
-
 pub mod task;
 pub mod trial;
 

@@ -10,135 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Cost, Course, Digest, Event, Failure, Noise, Outcome, Purpose, Record, Replicate,
-    ReplicateId, Sample, Split, StudyId, Task, TreeId, Trial, TrialNo, Verdict,
+    Budget, Cost, Course, Event, Failure, Noise, Outcome, Purpose, Record, Replicate, ReplicateId,
+    Sample, Split, StudyId, Task, TreeId, Trial, TrialNo, Verdict,
 };
 
-/// How a study is asked, fixed when it opens except for the budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The one seed that everything random derives from.
-    pub seed: u64,
-    /// Caps.
-    pub budget: Budget,
-    /// The arms, by name; one for now.
-    pub arms: Vec<String>,
-    /// The search policy, by name.
-    pub policy: String,
-    /// How verdicts are reached.
-    pub rules: Rules,
-}
+mod asked;
 
-/// How verdicts are reached.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Rules {
-    /// Which error is held at `level` over the whole study.
-    pub error: ErrorControl,
-    /// The level; one-sided.
-    pub level: f64,
-    /// Baseline replicates before any idea is paid for; at least 5.
-    pub baseline_replicates: u32,
-    /// Most search replicates of one trial.
-    pub search_replicates: u32,
-    /// Most pairs of replicates of trial and champion on fresh seeds before a verdict.
-    pub confirm_replicates: u32,
-    /// Least pairs, after the decision to keep, from which the gain is estimated.
-    pub gain_replicates: u32,
-    /// Replicates of champion and baseline on fresh seeds in the closing comparison.
-    pub report_replicates: u32,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            error: ErrorControl::Fdr,
-            level: 0.05,
-            baseline_replicates: 5,
-            search_replicates: 5,
-            confirm_replicates: 32,
-            gain_replicates: 5,
-            report_replicates: 8,
-        }
-    }
-}
-
-/// The error over a whole study that [`Rules::level`] bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorControl {
-    /// False discovery rate: the expected share of false keeps among all keeps.
-    Fdr,
-    /// Family-wise error rate: the probability of any false keep at all.
-    Fwer,
-}
-
-/// One comparison of a trial with a champion on fresh seeds: a hypothesis that spends some of the study's error. It is
-/// opened by the first lease for it, before any of its replicates has run, so nothing that was measured in it has a say in
-/// whether and where it counts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Contest {
-    /// Its place among the study's contests, from 1.
-    pub place: u32,
-    /// The places whose error it may spend: its own, and those that contests which ended in a keep, before this one was
-    /// opened, had and passed on.
-    pub shares: Vec<u32>,
-    /// The trial whose seed stream it runs on: the champion, or the challenger where measurements drift.
-    pub stream: TrialNo,
-    /// Its first place in that stream.
-    pub from: u32,
-    /// The noise known when it was opened.
-    pub noise: Noise,
-}
-
-/// Hashes of what must not change while measurements are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fixed {
-    /// The evaluator's files and command.
-    pub evaluator: Digest,
-    /// The data.
-    pub data: Digest,
-    /// The environment.
-    pub environment: Digest,
-}
-
-impl Fixed {
-    /// What differs from `before`, in words; none when nothing does.
-    #[must_use]
-    pub fn changed_since(&self, before: &Self) -> Option<String> {
-        let parts = [
-            ("the evaluator", self.evaluator != before.evaluator),
-            ("the data", self.data != before.data),
-            ("the environment", self.environment != before.environment),
-        ];
-        let changed: Vec<&str> =
-            parts.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect();
-        (!changed.is_empty()).then(|| format!("{} changed", changed.join(" and ")))
-    }
-}
-
-/// Where a study stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Trials are made, or would be if a process were at work.
-    Running,
-    /// No new trials until resumed.
-    Paused,
-    /// Its last session ended early; the same command goes on.
-    Stopped,
-    /// It is over.
-    Finished,
-}
-
-/// An event that does not fit the ones before it: the ledger is damaged, or written by something else.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("event {seq} does not follow from the events before it: {what}")]
-pub struct OutOfOrder {
-    /// The event.
-    pub seq: u64,
-    /// What is wrong.
-    pub what: String,
-}
+pub use asked::{Contest, ErrorControl, Fixed, OutOfOrder, Rules, Settings, State};
 
 /// A study, folded from its events.
 #[derive(Debug, Clone)]

@@ -47,7 +47,7 @@ pub enum Door {
 }
 
 /// Every door, in the order of a study's life.
-pub const ALL: [Door; 32] = [
+pub const ALL: [Door; 33] = [
     Door::StudyFile,
     Door::Recover,
     Door::Append("study_opened"),
@@ -69,6 +69,7 @@ pub const ALL: [Door; 32] = [
     Door::Commit,
     Door::Append("proposed"),
     Door::Request,
+    Door::Append("quarantined"),
     Door::Append("noted"),
     Door::Answered,
     Door::Append("budget_set"),
