@@ -5,6 +5,8 @@ use empiric_sandbox::{Ending, Report};
 
 use crate::contract::{self, harmless};
 
+/// The signal that ends who writes to a pipe that nobody reads.
+const SIGPIPE: i32 = 13;
 /// Longest excerpt, bytes.
 const EXCERPT: usize = 600;
 
@@ -59,8 +61,9 @@ pub(crate) fn evaluator(evaluator: &Report, predictor: Option<&Report>) -> Optio
         Ending::Exit(_) | Ending::Signal(_) => failure(Cause::EvaluatorCrash),
     };
     // A predictor that waits for a dead evaluator ends by a broken pipe or is cancelled: no fault of its own then.
-    let blamed =
-        predictor.filter(|report| !matches!(report.ending, Ending::Exit(0) | Ending::Cancelled));
+    let blamed = predictor.filter(|report| {
+        !matches!(report.ending, Ending::Exit(0) | Ending::Cancelled) && !deserted(report)
+    });
     let protocol = own.cause == Cause::BadArtifact || own.cause == Cause::EvaluatorLimit;
     match blamed.and_then(|report| recipe(report, phase)) {
         Some(failure)
@@ -69,6 +72,29 @@ pub(crate) fn evaluator(evaluator: &Report, predictor: Option<&Report>) -> Optio
             Some(failure)
         }
         _ => Some(own),
+    }
+}
+
+/// Whether a unit failed because nobody was at the other end of its pipe any more.
+fn deserted(report: &Report) -> bool {
+    match report.ending {
+        Ending::Signal(signal) => signal == SIGPIPE,
+        // Its own words are all there is to tell by.
+        Ending::Exit(_) => {
+            let said = excerpt(report);
+            let last = said.lines().next_back().unwrap_or_default();
+            last.contains("BrokenPipe") || last.contains("Broken pipe")
+        }
+        Ending::NotExecutable(_)
+        | Ending::OutOfMemory
+        | Ending::WallLimit
+        | Ending::CpuLimit
+        | Ending::OutputFlood
+        | Ending::DiskLimit
+        | Ending::ProcessLimit
+        | Ending::Denied(_)
+        | Ending::Cancelled
+        | Ending::Lost(_) => false,
     }
 }
 

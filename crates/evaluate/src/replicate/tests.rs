@@ -210,6 +210,18 @@ fn a_predictor_that_dies_is_the_cause_of_what_the_evaluator_makes_of_it() {
         &Cause::EvaluatorCrash,
         "a broken pipe is not the predictor's fault"
     );
+
+    let mut with_predictor = task();
+    with_predictor.predictor = with_predictor.evaluator.clone();
+    for (ending, said, cause) in [
+        (Ending::Exit(1), "ValueError: shapes differ", Cause::Exception { status: 1 }),
+        (Ending::Exit(1), "BrokenPipeError: [Errno 32] Broken pipe", Cause::BadArtifact),
+        (Ending::Signal(13), "", Cause::BadArtifact),
+    ] {
+        let measured =
+            run(with_predictor.clone(), &[OK, (Ending::Exit(3), ""), (ending, said)], "");
+        assert_eq!(failure(&measured).1, &cause, "{said}");
+    }
 }
 
 #[test]
