@@ -22,7 +22,7 @@ use super::{
 /// Knobs that get a coordinate; those moved most often first.
 const COORDINATES: usize = 16;
 /// Observations taken in, those nearest to the center first, which bounds the cost of a fit.
-const OBSERVATIONS: usize = 96;
+const OBSERVATIONS: usize = 48;
 /// Least observations that a fit is worth.
 const LEAST: usize = 6;
 /// Sweeps of the coordinate search over lengths, amplitude and misfit.
