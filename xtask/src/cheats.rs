@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use fs_err as fs;
 use serde_json::Value;
 
-use crate::tools::{command, must, root, say};
+use crate::tools::{command, root, say};
 
 /// What every cheat that writes outside its view names its file.
 const MARK: &str = "empiric-cheat-was-here";
@@ -237,7 +237,16 @@ impl<'a> Study<'a> {
         if self.short {
             run.args(["--slots", "1"]);
         }
-        must(run.stdout(Stdio::null()).stderr(Stdio::null()))
+        let output = run.stdout(Stdio::null()).output()?;
+        if !output.status.success() {
+            bail!(
+                "the study of {} ended with {}: {}",
+                self.task.display(),
+                output.status,
+                said(&output)
+            );
+        }
+        Ok(())
     }
 
     fn empiric(&self, verb: &str) -> Command {

@@ -38,6 +38,9 @@ impl Lines {
         };
         let mut shapes = side('-', removed);
         shapes.extend(side('+', added));
+        if shapes.is_empty() {
+            return Self::default();
+        }
         shapes.sort_unstable();
         shapes.dedup();
         Self {
@@ -114,6 +117,7 @@ mod tests {
         let plain = Lines::of("a.py", &[], &["value = f(x)", ")"]);
         let indented = Lines::of("a.py", &[], &["    value = f(x)"]);
         assert_eq!(plain, indented);
-        assert!(Lines::of("a.py", &["}"], &["]"]).is_empty());
+        // Otherwise it would be written as nothing and read back as something else.
+        assert_eq!(Lines::of("a.py", &["}"], &["]"]), Lines::default());
     }
 }
