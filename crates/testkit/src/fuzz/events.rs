@@ -56,13 +56,25 @@ fn folded(records: &[Record]) {
         }
         consistent(&study);
     }
-    same(&Study::replay(&taken).unwrap_or_else(|error| panic!("{error}")), &study);
+    let again = Study::replay(&taken).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(format!("{again:?}"), format!("{study:?}"));
     looked_at(&study);
 }
 
+/// What is shown of both is the same; cheap enough for every event that is refused.
 #[track_caller]
 fn same(one: &Study, other: &Study) {
-    assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    assert_eq!(
+        (one.seq(), one.state(), one.segment()),
+        (other.seq(), other.state(), other.segment())
+    );
+    assert_eq!((one.budget(), one.fixed()), (other.budget(), other.fixed()));
+    assert_eq!(one.trials(), other.trials());
+    assert_eq!(one.open_trials(), other.open_trials());
+    assert_eq!(one.leases(), other.leases());
+    assert_eq!((one.keeps(), one.report()), (other.keeps(), other.report()));
+    assert_eq!((one.counts(), one.notes()), (other.counts(), other.notes()));
+    assert_eq!((one.spent_trials(), one.cost()), (other.spent_trials(), other.cost()));
 }
 
 fn consistent(study: &Study) {
@@ -226,8 +238,13 @@ fn step(script: &mut Script<'_>, next: &mut u32) -> Value {
                     json!({"event": "session_started", "version": "0", "host": "h", "sandbox": "none", "cgroup": "none",
                            "slots": ["cpu0"]}),
                 ),
+                (
+                    8,
+                    json!({"event": "quarantined", "trial": trial(script),
+                           "quarantine": {"concerns": [], "nonce": script.byte()}}),
+                ),
             ]);
-            words[&script.below(8)].clone()
+            words[&script.below(9)].clone()
         }
     }
 }

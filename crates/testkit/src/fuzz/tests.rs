@@ -121,6 +121,18 @@ fn every_target_has_its_driver_and_its_seeds() {
     assert_eq!(drivers, TARGETS.len());
 }
 
+/// They are bodies of a ledger (`sqlite3 ledger.db 'select body from event'`) and made anew when the format changes.
+#[test]
+fn seeds_of_events_are_of_the_present_format() {
+    for (path, seed) in seeds("events").iter().filter(|(_, seed)| seed.starts_with(b"{")) {
+        for line in seed.split(|byte| *byte == b'\n') {
+            if let Err(error) = serde_json::from_slice::<empiric_core::Event>(line) {
+                panic!("{}: {error}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn a_seed_is_accepted_so_that_what_follows_is_reached() {
     let (dir, root) = texts::task_dir();

@@ -212,6 +212,10 @@ pub(super) fn edits(data: &[u8]) {
 /// What a program of the quick mode printed, with or without a pattern of the task's own.
 pub(super) fn printed(data: &[u8]) {
     let [pattern, text] = parts(data);
+    // What is read is of interest here, not how long a regular expression takes to compile.
+    if pattern.len() > 60 {
+        return;
+    }
     let mut task = quick();
     task.pattern = (!pattern.is_empty()).then_some(pattern);
     let Ok(printed) = Printed::new(&task) else { return };
