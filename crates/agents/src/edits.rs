@@ -16,6 +16,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::Files;
 
 #[cfg(test)]
@@ -97,6 +100,83 @@ pub enum EditFault {
         /// Where the first of them begin, from 1.
         places: Vec<usize>,
     },
+}
+
+/// Text to find in a file exactly once, and what comes in its place: the form that programs send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    /// The file, within the recipe.
+    pub path: String,
+    /// Text that stands in the file exactly once, whitespace and line ends included; empty to make a new file.
+    pub search: String,
+    /// What comes in its place.
+    pub replace: String,
+}
+
+/// A replacement that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("edit {number} of {}: {fault}", shown(.path))]
+pub struct ReplaceError {
+    /// Which of them, from 1.
+    pub number: usize,
+    /// Its file.
+    pub path: String,
+    /// What is wrong.
+    pub fault: EditFault,
+}
+
+/// The files that `replacements` change, one after the other, as they are afterwards.
+///
+/// # Errors
+/// When one does not fit `files` or what earlier ones made of them.
+pub fn replace(
+    files: &Files,
+    replacements: &[Replacement],
+) -> Result<BTreeMap<String, String>, ReplaceError> {
+    let mut changed: BTreeMap<String, String> = BTreeMap::new();
+    for (n, one) in replacements.iter().enumerate() {
+        let current = changed.get(&one.path).map(String::as_str);
+        let current = current.or_else(|| files.get(&one.path).map(AsRef::as_ref));
+        let text = one.apply(current).map_err(|fault| ReplaceError {
+            number: n + 1,
+            path: one.path.clone(),
+            fault,
+        })?;
+        changed.insert(one.path.clone(), text);
+    }
+    Ok(changed)
+}
+
+impl Replacement {
+    /// The file after this replacement.
+    fn apply(&self, text: Option<&str>) -> Result<String, EditFault> {
+        match (text, self.search.is_empty()) {
+            (None, true) => return Ok(self.replace.clone()),
+            (None, false) => return Err(EditFault::NoFile),
+            (Some(text), true) if text.is_empty() => return Ok(self.replace.clone()),
+            (Some(_), true) => return Err(EditFault::FileExists),
+            (Some(_), false) => {}
+        }
+        let text = text.unwrap_or_default();
+        let places: Vec<usize> = text.match_indices(&self.search).map(|(at, _)| at).collect();
+        match places[..] {
+            [at] => {
+                let end = at + self.search.len();
+                Ok([&text[..at], &self.replace, &text[end..]].concat())
+            }
+            [] => {
+                let bare: Vec<&str> = text.lines().collect();
+                let missing = self.search.lines().find(|line| !bare.contains(line));
+                Err(EditFault::NotFound { missing: missing.map(shown) })
+            }
+            [..] => {
+                let line = |at: &usize| text[..*at].matches('\n').count() + 1;
+                let first = places.iter().take(PLACES).map(line).collect();
+                Err(EditFault::Ambiguous { times: places.len(), places: first })
+            }
+        }
+    }
 }
 
 impl Edits {

@@ -7,6 +7,6 @@ mod edits;
 mod proposer;
 mod tuner;
 
-pub use edits::{EditError, EditFault, Edits};
+pub use edits::{EditError, EditFault, Edits, ReplaceError, Replacement, replace};
 pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
 pub use tuner::{Tuner, starved};

@@ -316,6 +316,9 @@ pub(crate) struct Submit {
     /// Wait for the outcome; measures the trial in this process when no other is at work
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Only say whether it fits and passes the static checks; nothing is handed in
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) check: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

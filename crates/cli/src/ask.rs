@@ -2,13 +2,11 @@
 //!
 //! They post a request. A process at work on the study answers it within a moment; otherwise the next one does.
 
-use std::{collections::BTreeMap, io::Read as _, path::Path, sync::Arc, time::Duration};
+use std::{io::Read as _, path::Path, time::Duration};
 
-use empiric_agents::Edits;
-use empiric_core::{Prediction, TrialNo, study::State, trial::Direction};
-use empiric_engine::Layout;
-use empiric_ledger::{Inbox, Reader, Request, RequestId, Submission};
-use empiric_lineage::{Import, Store};
+use empiric_core::{Cause, Trial, study::State};
+use empiric_engine::{Desk, Draft, Form, Handle, Standing, named};
+use empiric_ledger::{Request, RequestId};
 use empiric_report::TrialRow;
 use serde_json::json;
 
@@ -17,9 +15,7 @@ use crate::{
     args::{Note, Study, Submit},
     exit::{Failure, Kind},
     live::Live,
-    look, out,
-    run::{self, Place},
-    setup, words,
+    look, out, run, words,
 };
 
 /// How often a waiting command looks for its answer.
@@ -40,8 +36,7 @@ pub(crate) fn resume(args: &Study) -> Result<(), Failure> {
 }
 
 pub(crate) fn stop(args: &Study) -> Result<(), Failure> {
-    let layout = look::layout(&args.study)?;
-    if !at_work(&layout) {
+    if !look::desk(&args.study)?.at_work() {
         return Err(Failure::say(
             Kind::Study,
             "no process is at work on this study, so there is nothing to stop",
@@ -52,18 +47,9 @@ pub(crate) fn stop(args: &Study) -> Result<(), Failure> {
 
 /// Posts a request and says whether it was answered.
 fn ask(dir: &Path, request: Request, json: bool) -> Result<(), Failure> {
-    let layout = look::layout(dir)?;
-    let id = post(&layout, &ambient::user(), request)?;
-    let mut answered = false;
-    if at_work(&layout) {
-        for _ in 0..PATIENCE {
-            answered = Reader::open(layout.root())?.answer(id)?.is_some();
-            if answered {
-                break;
-            }
-            std::thread::sleep(POLL);
-        }
-    }
+    let desk = look::desk(dir)?;
+    let id = desk.post(&ambient::user(), request)?;
+    let answered = answered(&desk, id)?;
     if json {
         return Ok(out::json(&json!({"request": id.to_string(), "answered": answered}))?);
     }
@@ -71,65 +57,105 @@ fn ask(dir: &Path, request: Request, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn post(layout: &Layout, by: &str, request: Request) -> Result<RequestId, Failure> {
-    Ok(Inbox::of(layout.root()).post(by, request, (ambient::clock())())?)
-}
-
-/// Whether a process holds the study's lock.
-fn at_work(layout: &Layout) -> bool {
-    empiric_ledger::is_locked(layout.root())
+/// Whether the request is answered within a moment by a process at work.
+fn answered(desk: &Desk, id: RequestId) -> Result<bool, Failure> {
+    for _ in 0..PATIENCE {
+        if desk.answer(id)?.is_some() {
+            return Ok(true);
+        }
+        if !desk.at_work() {
+            break;
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(false)
 }
 
 pub(crate) fn submit(args: &Submit) -> Result<(), Failure> {
-    let layout = look::layout(&args.study)?;
-    let study = Reader::open(layout.root())?.study()?;
-    let parent = match &args.parent {
-        Some(word) => look::trial_no(&study, word)?,
-        None => study.champion(),
-    };
-    let files = edited(args, &layout, &study, parent)?;
-    let metric = study.task().metric.name.clone();
-    let prediction = args.predict.map(|delta| Prediction {
-        metric,
-        direction: match delta {
-            0.0 => Direction::Unchanged,
-            delta if delta > 0.0 => Direction::Increase,
-            _ => Direction::Decrease,
-        },
-        size: Some(delta.abs()),
-    });
-    let submission = Submission {
-        files,
-        parents: vec![parent],
-        hypothesis: args.hypothesis.clone(),
-        prediction,
-    };
-    let id = post(&layout, &args.by, Request::Submit { submission })?;
-    if !args.wait {
-        if args.json {
-            return Ok(out::json(&json!({"request": id.to_string(), "answered": false}))?);
+    let desk = look::desk(&args.study)?;
+    let study = desk.study()?;
+    let parent = args.parent.as_deref().map(|word| named(&study, word)).transpose()?;
+    let form = match (&args.patch, &args.edits, &args.dir) {
+        (Some(path), ..) => Form::Patch(text(path)?),
+        (None, Some(path), _) => Form::Blocks(text(path)?),
+        (None, None, Some(dir)) => Form::Directory(dir.clone()),
+        (None, None, None) => {
+            return Err(Failure::say(Kind::Usage, "name --patch, --edits or --dir"));
         }
-        let when = if at_work(&layout) {
-            "now"
-        } else {
-            "with the next session; --wait measures it at once"
+    };
+    let draft = Draft {
+        form,
+        parent: parent.map(|trial| trial.no),
+        hypothesis: args.hypothesis.clone(),
+        predict: args.predict,
+    };
+    let fitting = desk.fit(&study, draft)?;
+    if args.check {
+        return check(args, &desk, &study, &fitting);
+    }
+    let id = desk.submit(&args.by, fitting)?;
+    if !args.wait {
+        let answered = answered(&desk, id)?;
+        let trial = match desk.standing(Handle::Request(id))? {
+            Standing::Taken(trial) => Some(trial.no),
+            Standing::Waiting | Standing::Refused(_) => None,
         };
-        out::talk(&format!("handed in; it is measured {when}"));
+        if args.json {
+            return Ok(out::json(
+                &json!({"request": id.to_string(), "answered": answered, "trial": trial}),
+            )?);
+        }
+        match trial {
+            Some(no) => out::talk(&format!("handed in as {no}; it is measured now")),
+            None => out::talk(
+                "handed in; it is measured with the next session; --wait measures it at once",
+            ),
+        }
         return Ok(());
     }
     if study.state() == State::Paused {
         return Err(Failure::say(Kind::Study, "the study is paused, so the trial waits")
             .hint("`empiric resume` goes on"));
     }
-    if !at_work(&layout) {
-        measure_here(&layout, &study)?;
+    if !desk.at_work() {
+        // Measures what was handed in, in this process, asking for no trials of its own.
+        run::session(run::answering(desk.layout(), &study)?, Live::quiet())?;
     }
-    let trial = outcome(&layout, id)?;
+    let trial = outcome(&desk, Handle::Request(id))?;
     if args.json {
         return Ok(out::json(&TrialRow::from(&trial))?);
     }
-    let study = Reader::open(layout.root())?.study()?;
-    Ok(out::raw(&words::trial_page(&study, &trial))?)
+    Ok(out::raw(&words::trial_page(&desk.study()?, &trial))?)
+}
+
+/// Says what the static checks make of an edit, which is not handed in.
+fn check(
+    args: &Submit,
+    desk: &Desk,
+    study: &empiric_core::Study,
+    fitting: &empiric_engine::Fitting,
+) -> Result<(), Failure> {
+    let files: Vec<_> = fitting
+        .changes
+        .iter()
+        .map(|file| json!({"path": file.path, "added": file.added, "removed": file.removed}))
+        .collect();
+    let Some(failure) = desk.check(study, fitting)? else {
+        if args.json {
+            return Ok(out::json(&json!({"parent": fitting.parent, "files": files, "ok": true}))?);
+        }
+        out::talk(&format!("it fits {} and passes the static checks", fitting.parent));
+        return Ok(());
+    };
+    let what = format!("{}: {}", failure.cause, failure.excerpt);
+    let failure = match failure.cause {
+        Cause::DuplicateTree { of } => Failure::say(
+            Kind::Input,
+            format!("the edit leads to the tree of {of}, which was measured already"),
+        ),
+        _ => Failure::say(Kind::Input, what.trim_end_matches([':', ' ']).to_owned()),
+    };
+    Err(failure)
 }
 
 /// What a file says, or standard input where `-` names it.
@@ -142,104 +168,27 @@ fn text(path: &Path) -> Result<String, Failure> {
     fs_err::read_to_string(path).map_err(|error| Failure::new(Kind::Input, error))
 }
 
-/// The edited files: from a patch, from blocks, or from a directory that holds the recipe as edited.
-fn edited(
-    args: &Submit,
-    layout: &Layout,
-    study: &empiric_core::Study,
-    parent: TrialNo,
-) -> Result<BTreeMap<String, Option<String>>, Failure> {
-    let store = Store::open(&layout.store())?;
-    let base = study.trial(parent).and_then(|trial| trial.edit.as_ref()).map(|edit| edit.tree);
-    let base = base
-        .ok_or_else(|| Failure::say(Kind::Input, format!("{parent} has no tree to start from")))?;
-    let unfit = |error: anyhow::Error| {
-        Failure::new(Kind::Input, error)
-            .hint(format!("the edit must fit the tree of {parent}; name another with --parent"))
-    };
-    let tree = match (&args.patch, &args.edits, &args.dir) {
-        (Some(path), ..) => {
-            store.apply_patch(base, &text(path)?).map_err(|error| unfit(error.into()))?
-        }
-        (None, Some(path), _) => {
-            let edits = Edits::parse(&text(path)?).map_err(|error| unfit(error.into()))?;
-            let files = store.files(base)?;
-            let texts = files.iter().filter_map(|(path, bytes)| {
-                Some((path.clone(), Arc::from(std::str::from_utf8(bytes).ok()?)))
-            });
-            let changed = edits.apply(&texts.collect()).map_err(|error| unfit(error.into()))?;
-            let changed = changed.into_iter().map(|(path, text)| (path, Some(text.into_bytes())));
-            store.apply(base, &changed.collect()).map_err(|error| unfit(error.into()))?
-        }
-        (None, None, Some(dir)) => store
-            .import(dir, &Import::default())
-            .map_err(|error| Failure::new(Kind::Input, error))?,
-        (None, None, None) => {
-            return Err(Failure::say(Kind::Usage, "name --patch, --edits or --dir"));
-        }
-    };
-    let mut files = BTreeMap::new();
-    for change in store.diff(base, tree)?.files {
-        let text = match store.read(tree, &change.path)? {
-            Some(bytes) => Some(String::from_utf8(bytes).map_err(|_| {
-                Failure::say(
-                    Kind::Input,
-                    format!("`{}` is not UTF-8 text; an edit is made of text", change.path),
-                )
-            })?),
-            None => None,
-        };
-        files.insert(change.path, text);
-    }
-    if files.is_empty() {
-        return Err(Failure::say(
-            Kind::Input,
-            format!("the edit changes nothing against {parent}"),
-        ));
-    }
-    Ok(files)
-}
-
-/// Measures what was handed in, in this process, asking for no trials of its own.
-fn measure_here(layout: &Layout, study: &empiric_core::Study) -> Result<(), Failure> {
-    let (ready, asked) = setup::ready_again(layout)?;
-    let sandbox = clap::ValueEnum::from_str(&asked.sandbox, true).map_err(|_| {
-        Failure::say(Kind::Study, format!("study.toml asks for sandbox `{}`", asked.sandbox))
-    })?;
-    let (level, capabilities) = setup::level(sandbox)?;
-    let place = Place { slots: asked.slots, level, cgroup: capabilities.cgroup };
-    let settings = study.settings().clone();
-    let options = run::options(ready, layout.clone(), settings, place, false)?;
-    run::session(options, Live::quiet())?;
-    Ok(())
-}
-
-/// Waits until the request's trial has ended.
-fn outcome(layout: &Layout, id: RequestId) -> Result<empiric_core::Trial, Failure> {
+/// Waits until a trial has ended.
+pub(crate) fn outcome(desk: &Desk, handle: Handle) -> Result<Trial, Failure> {
     loop {
-        let reader = Reader::open(layout.root())?;
-        if let Some(answer) = reader.answer(id)? {
-            let Some(no) = answer.trial else {
-                let why = answer.refusal.unwrap_or_else(|| "it became no trial".to_owned());
+        // Looked at first: what ended between the two looks is then seen by the second.
+        let at_work = desk.at_work();
+        match desk.standing(handle)? {
+            Standing::Refused(why) => {
                 return Err(Failure::say(
                     Kind::Study,
                     format!("the submission was refused: {why}"),
                 ));
-            };
-            if let Some(trial) = reader.trial(no)?.filter(|trial| trial.outcome.is_some()) {
-                return Ok(trial);
             }
+            Standing::Taken(trial) if trial.outcome.is_some() => return Ok(*trial),
+            Standing::Taken(_) | Standing::Waiting => {}
         }
-        if !at_work(layout) {
-            // What ended between the look and now is there; otherwise nobody will measure it.
-            let trial = reader.answer(id)?.and_then(|answer| answer.trial);
-            let ended = trial
-                .and_then(|no| reader.trial(no).ok().flatten())
-                .filter(|trial| trial.outcome.is_some());
-            return ended.ok_or_else(|| {
-                Failure::say(Kind::Interrupted, "the session that was to measure it has ended")
-                    .hint("hand it in again, or run the study on")
-            });
+        if !at_work {
+            return Err(Failure::say(
+                Kind::Interrupted,
+                "no process is at work on this study, so nobody measures the trial",
+            )
+            .hint("run the study on, or hand the trial in with --wait"));
         }
         std::thread::sleep(POLL);
     }

@@ -168,6 +168,29 @@ impl From<empiric_core::study::OutOfOrder> for Failure {
     }
 }
 
+impl From<empiric_engine::DeskError> for Failure {
+    fn from(error: empiric_engine::DeskError) -> Self {
+        use empiric_engine::DeskError;
+        let kind = match &error {
+            DeskError::Ledger(error) => ledger_kind(error),
+            DeskError::Lineage(error) => lineage_kind(error),
+            DeskError::NoHypothesis | DeskError::NoPrediction => Kind::Usage,
+            DeskError::NoTrial { .. }
+            | DeskError::NoTree(_)
+            | DeskError::Unfit { .. }
+            | DeskError::UnfitBlock { .. }
+            | DeskError::UnfitReplacement { .. }
+            | DeskError::Directory(_)
+            | DeskError::NotText(_)
+            | DeskError::Nothing(_) => Kind::Input,
+        };
+        let remedy = error.remedy();
+        let mut failure = Self::new(kind, error);
+        failure.hints.extend(remedy);
+        failure
+    }
+}
+
 impl From<empiric_engine::Error> for Failure {
     fn from(error: empiric_engine::Error) -> Self {
         use empiric_engine::Error;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict, study::State};
-use empiric_engine::{Asked, Layout};
+use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict, quote, study::State};
+use empiric_engine::{Asked, Desk, Layout};
 use empiric_ledger::{Blobs, Query, Reader};
 use empiric_lineage::{Export as Branch, Step, Store};
 use empiric_report::{Facts, Status, TrialRow};
@@ -30,6 +30,11 @@ pub(crate) fn layout(dir: &Path) -> Result<Layout, Failure> {
     let what = format!("there is no study in `{}`", dir.display());
     Err(Failure::say(Kind::Input, what)
         .hint("name the directory that `empiric run --study` was given"))
+}
+
+/// The outside of the study in `dir`.
+pub(crate) fn desk(dir: &Path) -> Result<Desk, Failure> {
+    Ok(Desk::new(layout(dir)?, ambient::clock()))
 }
 
 pub(crate) fn status(args: &StudyArgs) -> Result<(), Failure> {
@@ -86,32 +91,8 @@ pub(crate) fn trials(args: &Trials) -> Result<(), Failure> {
 }
 
 /// The trial that a word names: `t17`, `17`, `champion`, `baseline`.
-pub(crate) fn trial_no(study: &Study, word: &str) -> Result<TrialNo, Failure> {
-    let no = match word {
-        "champion" => study.champion(),
-        "baseline" => TrialNo::BASELINE,
-        word => word
-            .parse()
-            .map_err(|error| Failure::new(Kind::Usage, error).hint("or say `champion`"))?,
-    };
-    match study.trial(no) {
-        Some(_) => Ok(no),
-        None => {
-            let last = study.trials().len().saturating_sub(1);
-            Err(Failure::say(
-                Kind::Input,
-                format!("there is no trial {no} in this study; the last is t{last}"),
-            ))
-        }
-    }
-}
-
 fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
-    let no = trial_no(study, word)?;
-    study
-        .trial(no)
-        .map(AsRef::as_ref)
-        .ok_or_else(|| Failure::say(Kind::Input, format!("there is no trial {no}")))
+    Ok(empiric_engine::named(study, word)?)
 }
 
 pub(crate) fn show(args: &Show) -> Result<(), Failure> {
@@ -121,7 +102,7 @@ pub(crate) fn show(args: &Show) -> Result<(), Failure> {
     let blobs = Blobs::of(layout.root());
     let log = |id: &str| -> Option<String> {
         let bytes = blobs.get(id.parse::<BlobId>().ok()?).ok()?;
-        Some(empiric_evaluate::contract::harmless(&String::from_utf8_lossy(&bytes), usize::MAX))
+        Some(quote::clean(&String::from_utf8_lossy(&bytes)))
     };
     if args.json {
         let mut row = serde_json::to_value(TrialRow::from(trial))?;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use empiric_agents::{Proposer, Tuner};
 use empiric_core::{
-    Budget,
+    Budget, Study,
     study::{ErrorControl, Rules, Settings},
 };
 use empiric_engine::{ASKED_SCHEMA, Asked, Control, Ended, Engine, Layout, Options};
@@ -133,6 +133,17 @@ pub(crate) fn options(
         host: ambient::machine(),
         search,
     })
+}
+
+/// Everything a session needs that measures what was handed in and asks for no trials of its own.
+pub(crate) fn answering(layout: &Layout, study: &Study) -> Result<Options, Failure> {
+    let (ready, asked) = setup::ready_again(layout)?;
+    let sandbox = clap::ValueEnum::from_str(&asked.sandbox, true).map_err(|_| {
+        Failure::say(Kind::Study, format!("study.toml asks for sandbox `{}`", asked.sandbox))
+    })?;
+    let (level, capabilities) = setup::level(sandbox)?;
+    let place = Place { slots: asked.slots, level, cgroup: capabilities.cgroup };
+    options(ready, layout.clone(), study.settings().clone(), place, false)
 }
 
 /// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.

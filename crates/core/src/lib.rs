@@ -12,6 +12,7 @@ pub mod id;
 pub mod lines;
 pub mod measure;
 pub mod outcome;
+pub mod quote;
 pub mod redline;
 pub mod sample;
 pub mod seed;

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RedLine, TrialNo};
+use crate::{RedLine, TrialNo, quote};
 
 /// How a trial ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,12 +95,11 @@ impl Failure {
         self
     }
 
-    /// With text that shows it: control characters other than newline and tab go, and what is longer than
-    /// [`EXCERPT`] characters loses its beginning.
+    /// With text that shows it, cleaned by [`quote::clean`]; what is longer than [`EXCERPT`] characters loses its
+    /// beginning.
     #[must_use]
-    pub fn excerpt(mut self, text: impl Into<String>) -> Self {
-        self.excerpt = text.into();
-        self.excerpt.retain(|c| matches!(c, '\n' | '\t') || !c.is_control());
+    pub fn excerpt(mut self, text: impl AsRef<str>) -> Self {
+        self.excerpt = quote::clean(text.as_ref());
         if let Some((at, _)) = self.excerpt.char_indices().rev().nth(EXCERPT - 1) {
             self.excerpt.drain(..at);
         }

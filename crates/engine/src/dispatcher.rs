@@ -7,7 +7,7 @@ use std::{
 
 use empiric_core::{
     Blame, Cause, Concern, Edit, Event, Failure, Outcome, Phase, Quarantine, Record, ReplicateId,
-    Study, TrialNo, Verdict,
+    Study, TreeId, TrialNo, Verdict,
     study::{Fixed, State},
     trial::Measured,
 };
@@ -525,15 +525,20 @@ impl Engine {
         }
     }
 
-    /// The trial that has this edit's tree and needs no further evidence. An undecided tree does: a trial that comes to
-    /// it again pools its replicates with the first one's.
+    /// The trial that has this edit's tree and needs no further evidence.
     pub(crate) fn decided(&self, edit: &Edit) -> Option<TrialNo> {
-        let same = self.study.trial(self.study.with_tree(edit.tree)?)?;
-        match &same.outcome {
-            Some(Outcome::Valid { verdict: Verdict::Inconclusive, .. }) => None,
-            Some(Outcome::Failed(failure)) if failure.blame.spares_the_trial() => None,
-            Some(Outcome::Valid { .. } | Outcome::Failed(_)) | None => Some(same.no),
-        }
+        settled(&self.study, edit.tree)
+    }
+}
+
+/// The trial that has this tree and needs no further evidence. An undecided tree does: a trial that comes to it again
+/// pools its replicates with the first one's.
+pub(crate) fn settled(study: &Study, tree: TreeId) -> Option<TrialNo> {
+    let same = study.trial(study.with_tree(tree)?)?;
+    match &same.outcome {
+        Some(Outcome::Valid { verdict: Verdict::Inconclusive, .. }) => None,
+        Some(Outcome::Failed(failure)) if failure.blame.spares_the_trial() => None,
+        Some(Outcome::Valid { .. } | Outcome::Failed(_)) | None => Some(same.no),
     }
 }
 

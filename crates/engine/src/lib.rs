@@ -7,6 +7,7 @@
 //! This crate knows no terminal, no web, no database and no model.
 
 mod budget;
+mod desk;
 mod dispatcher;
 mod layout;
 mod opening;
@@ -24,6 +25,7 @@ use empiric_evaluate::Installation;
 use empiric_ledger::Clock;
 use empiric_sandbox::{Cgroup, Level};
 
+pub use desk::{Desk, DeskError, Draft, Fitting, Form, Handle, Standing, named};
 pub use dispatcher::{Control, Ended, Engine, Notice};
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
 pub use rehearse::{Edited, rehearse};

@@ -1,9 +1,12 @@
 //! From how a unit ended to who is to blame. The ending is looked at first; text only illustrates.
 
-use empiric_core::{Blame, Cause, Failure, Phase};
+use empiric_core::{
+    Blame, Cause, Failure, Phase,
+    quote::{Keep, bounded},
+};
 use empiric_sandbox::{Ending, Report};
 
-use crate::contract::{self, harmless};
+use crate::contract;
 
 /// The signal that ends who writes to a pipe that nobody reads.
 const SIGPIPE: i32 = 13;
@@ -18,7 +21,7 @@ pub(crate) fn recipe(report: &Report, phase: Phase) -> Option<Failure> {
         Ending::Exit(status) => failure(Cause::Exception { status: *status }),
         Ending::Signal(signal) => failure(Cause::Signal { signal: *signal }),
         Ending::NotExecutable(why) => {
-            failure(Cause::Exception { status: 127 }).excerpt(harmless(why, EXCERPT))
+            failure(Cause::Exception { status: 127 }).excerpt(bounded(why, EXCERPT, Keep::Head))
         }
         Ending::OutOfMemory => failure(Cause::OutOfMemory),
         Ending::WallLimit => failure(Cause::WallLimit),
@@ -26,9 +29,11 @@ pub(crate) fn recipe(report: &Report, phase: Phase) -> Option<Failure> {
         Ending::OutputFlood => failure(Cause::OutputFlood),
         Ending::DiskLimit => failure(Cause::DiskLimit),
         Ending::ProcessLimit => failure(Cause::ProcessLimit),
-        Ending::Denied(what) => failure(Cause::Denied).excerpt(harmless(what, EXCERPT)),
+        Ending::Denied(what) => failure(Cause::Denied).excerpt(bounded(what, EXCERPT, Keep::Head)),
         Ending::Cancelled => failure(Cause::Cancelled),
-        Ending::Lost(why) => failure(Cause::SandboxFailed).excerpt(harmless(why, EXCERPT)),
+        Ending::Lost(why) => {
+            failure(Cause::SandboxFailed).excerpt(bounded(why, EXCERPT, Keep::Head))
+        }
     })
 }
 
@@ -43,7 +48,7 @@ pub(crate) fn evaluator(evaluator: &Report, predictor: Option<&Report>) -> Optio
         Ending::Exit(contract::BAD_ARTIFACT_STATUS) => failure(Cause::BadArtifact),
         Ending::Cancelled => return Some(failure(Cause::Cancelled)),
         Ending::Lost(why) => {
-            return Some(failure(Cause::SandboxFailed).excerpt(harmless(why, EXCERPT)));
+            return Some(failure(Cause::SandboxFailed).excerpt(bounded(why, EXCERPT, Keep::Head)));
         }
         Ending::WallLimit
         | Ending::CpuLimit
@@ -56,7 +61,7 @@ pub(crate) fn evaluator(evaluator: &Report, predictor: Option<&Report>) -> Optio
             failure(Cause::EvaluatorLimit).excerpt(said.trim_end())
         }
         Ending::NotExecutable(why) | Ending::Denied(why) => {
-            failure(Cause::EvaluatorCrash).excerpt(harmless(why, EXCERPT))
+            failure(Cause::EvaluatorCrash).excerpt(bounded(why, EXCERPT, Keep::Head))
         }
         Ending::Exit(_) | Ending::Signal(_) => failure(Cause::EvaluatorCrash),
     };
@@ -102,9 +107,5 @@ fn deserted(report: &Report) -> bool {
 fn excerpt(report: &Report) -> String {
     let stderr = report.stderr.text();
     let source = if stderr.trim().is_empty() { report.stdout.text() } else { stderr };
-    let clean = harmless(&source, usize::MAX);
-    let tail = clean.trim_end();
-    let start = tail.len().saturating_sub(EXCERPT);
-    let start = (start..tail.len()).find(|&at| tail.is_char_boundary(at)).unwrap_or(tail.len());
-    tail[start..].to_owned()
+    bounded(source.trim_end(), EXCERPT, Keep::Tail)
 }

@@ -7,7 +7,11 @@
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
-use empiric_core::{Measurement, Provenance, Split, trial::Testimony};
+use empiric_core::{
+    Measurement, Provenance, Split,
+    quote::{Keep, bounded, line},
+    trial::Testimony,
+};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
@@ -144,24 +148,8 @@ impl Feedback {
     /// Bounds `text` and removes its control characters.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(harmless(text, FEEDBACK_LIMIT))
+        Self(bounded(text, FEEDBACK_LIMIT, Keep::Head))
     }
-}
-
-/// `text` without control characters other than newline and tab, cut at `limit` bytes on a character boundary.
-#[must_use]
-pub fn harmless(text: &str, limit: usize) -> String {
-    static ESCAPE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)").ok()
-    });
-    let text = ESCAPE.as_ref().map_or_else(|| text.into(), |escape| escape.replace_all(text, ""));
-    let mut clean: String =
-        text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();
-    if clean.len() > limit {
-        let cut = (0..=limit).rev().find(|&at| clean.is_char_boundary(at)).unwrap_or(0);
-        clean.truncate(cut);
-    }
-    clean
 }
 
 /// Reads an evaluator's result.
@@ -170,8 +158,10 @@ pub fn harmless(text: &str, limit: usize) -> String {
 /// When it is not what the contract asks for, or a metric is not finite.
 pub fn parse_result(bytes: &[u8]) -> Result<Told, ResultError> {
     read_result(bytes).map_err(|error| match error {
-        ResultError::NonFinite(metric) => ResultError::NonFinite(harmless(&metric, 200)),
-        ResultError::Malformed(what) => ResultError::Malformed(harmless(&what, MESSAGE_LIMIT)),
+        ResultError::NonFinite(metric) => ResultError::NonFinite(line(&metric, 200)),
+        ResultError::Malformed(what) => {
+            ResultError::Malformed(bounded(&what, MESSAGE_LIMIT, Keep::Head))
+        }
     })
 }
 

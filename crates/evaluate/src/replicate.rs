@@ -9,6 +9,7 @@ use std::{
 
 use empiric_core::{
     Cause, Cost, Failure, Globs, Measurement, Phase, Provenance, Seed, Split, Task,
+    quote::{Keep, bounded},
     task::{ARTIFACT_BYTES, PREDICTOR, UNIT_RESOURCES},
     trial::{Measured, UnitRecord},
 };
@@ -19,7 +20,7 @@ use fs_err as fs;
 use crate::{
     artifact::Artifact,
     classify,
-    contract::{self, ResultError, harmless},
+    contract::{self, ResultError},
     plan::{Installation, Plan, RESULT_FILE, SlotDirs},
     printed::Printed,
 };
@@ -197,8 +198,11 @@ impl<R: Runner> Run<'_, R> {
 
     fn count_artifact(&mut self) -> Result<(), Failure> {
         let bad = |error: &dyn std::fmt::Display| {
-            Failure::new(Phase::Score, Cause::BadArtifact)
-                .excerpt(harmless(&error.to_string(), 600))
+            Failure::new(Phase::Score, Cause::BadArtifact).excerpt(bounded(
+                &error.to_string(),
+                600,
+                Keep::Head,
+            ))
         };
         let mut artifact = Artifact::count(&self.plan.dirs.out).map_err(|error| bad(&error))?;
         Artifact::level(&self.plan.dirs.out).map_err(|error| bad(&error))?;
@@ -297,11 +301,11 @@ impl<R: Runner> Run<'_, R> {
 }
 
 fn gone(phase: Phase, Lost(how): Lost) -> Failure {
-    Failure::new(phase, Cause::SandboxFailed).excerpt(harmless(&how, 600))
+    Failure::new(phase, Cause::SandboxFailed).excerpt(bounded(&how, 600, Keep::Head))
 }
 
 fn harness(phase: Phase, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(phase, Cause::HarnessFailed).excerpt(harmless(&error.to_string(), 600))
+    Failure::new(phase, Cause::HarnessFailed).excerpt(bounded(&error.to_string(), 600, Keep::Head))
 }
 
 /// Makes `dir` a new, empty directory: what recipe code made of its own one (times, permissions, the room that many
