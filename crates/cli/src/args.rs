@@ -52,6 +52,8 @@ pub(crate) enum Verb {
     Stop(Study),
     /// Hand in a trial made by hand or by any agent
     Submit(Submit),
+    /// Speak the Model Context Protocol on standard input and output, for coding agents
+    Mcp(Mcp),
     /// Say what this machine offers: sandbox, limits, GPUs, programs
     Doctor(Json),
     /// Print a published JSON Schema
@@ -322,6 +324,15 @@ pub(crate) struct Submit {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mcp {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Whose trials these are [default: what the client calls itself]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod live;
 mod look;
+mod mcp;
 mod out;
 mod preflight;
 mod run;
@@ -60,6 +61,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Resume(args) => ask::resume(args),
         Verb::Stop(args) => ask::stop(args),
         Verb::Submit(args) => ask::submit(args),
+        Verb::Mcp(args) => mcp::mcp(args),
         Verb::Doctor(args) => doctor::doctor(args),
         Verb::Schema(args) => schema(args),
         Verb::Completions(args) => completions(args),
@@ -107,7 +109,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Pause(args)
         | Verb::Resume(args)
         | Verb::Stop(args) => args.json,
-        Verb::Completions(_) => false,
+        Verb::Mcp(_) | Verb::Completions(_) => false,
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Query {
     pub verdict: Option<Verdict>,
     /// Failed of this cause, by [`empiric_core::Cause::name`].
     pub cause: Option<String>,
+    /// Failed, whatever the cause.
+    pub failed: bool,
     /// Failed by this party's fault.
     pub blame: Option<Blame>,
     /// Made by this operator.
@@ -255,6 +257,9 @@ impl Reader {
             Some(true) => sql.push_str(" AND kind IS NOT NULL"),
             Some(false) => sql.push_str(" AND kind IS NULL"),
             None => {}
+        }
+        if query.failed {
+            sql.push_str(" AND cause IS NOT NULL");
         }
         let (than, order) = if query.newest_first { ("<", "DESC") } else { (">", "ASC") };
         if let Some(cursor) = &query.after {
