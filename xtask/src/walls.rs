@@ -15,7 +15,7 @@ use crate::tools::root;
 mod causes;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 20] = [
+const EDGES: [(&str, &[&str]); 21] = [
     ("core", &[]),
     ("doors", &[]),
     ("sandbox", &[]),
@@ -46,10 +46,11 @@ const EDGES: [(&str, &[&str]); 20] = [
             "supervise",
         ],
     ),
+    ("mcp", &["agents", "core", "engine", "ledger", "report"]),
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "mcp",
             "report", "sandbox", "search", "tasks",
         ],
     ),
@@ -97,7 +98,7 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Dependencies that belong to one crate, or to a few.
-const OWNED: [(&str, &[&str]); 22] = [
+const OWNED: [(&str, &[&str]); 23] = [
     ("anyhow", &["cli", "arena", "bench", "testkit", "xtask"]),
     ("axum", &[]),
     ("clap", &["cli"]),
@@ -113,12 +114,13 @@ const OWNED: [(&str, &[&str]); 22] = [
     ("nix", &["sandbox", "bench"]),
     ("ratatui", &[]),
     ("reqwest", &["llm"]),
+    ("rmcp", &["mcp"]),
     ("rusqlite", &["ledger"]),
     ("rustls", &["llm"]),
     ("seccompiler", &["sandbox"]),
     ("signal-hook", &["cli"]),
     // The ledger takes one-shot replies from it, no runtime.
-    ("tokio", &["bench", "cli", "engine", "executor", "ledger", "llm", "testkit"]),
+    ("tokio", &["bench", "cli", "engine", "executor", "ledger", "mcp", "llm", "testkit"]),
     ("toml_edit", &["agents"]),
     ("tree-sitter", &["agents", "lineage", "supervise"]),
 ];

@@ -83,6 +83,12 @@ pub(crate) struct Init {
     /// The directory that holds the code
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
+    /// Write into its AGENTS.md, instead, how coding agents take part in the study of it
+    #[arg(long)]
+    pub(crate) agents: bool,
+    /// The study they take part in [default: studies/<name of the directory>]
+    #[arg(long, value_name = "DIR", requires = "agents")]
+    pub(crate) study: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -217,11 +223,17 @@ pub(crate) struct Trials {
 pub(crate) struct Show {
     /// The study's directory
     pub(crate) study: PathBuf,
-    /// The trial, such as t17, or `champion`
+    /// The trial, such as t17, or `champion`; or the request that handed it in
     pub(crate) trial: String,
     /// Also print what its units printed
     #[arg(long)]
     pub(crate) logs: bool,
+    /// Print this file of its tree instead; `.` lists the files
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["logs", "wait"])]
+    pub(crate) file: Option<String>,
+    /// Wait until it has ended
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

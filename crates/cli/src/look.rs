@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict, quote, study::State};
-use empiric_engine::{Asked, Desk, Layout};
+use empiric_engine::{Asked, Desk, Handle, Layout, Standing};
 use empiric_ledger::{Blobs, Query, Reader};
 use empiric_lineage::{Export as Branch, Step, Store};
 use empiric_report::{Facts, Status, TrialRow};
@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     ambient,
     args::{Diff, Export, Report, Show, Study as StudyArgs, Trials},
+    ask,
     exit::{Failure, Kind},
     out,
     run::shown,
@@ -96,9 +97,31 @@ fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
 }
 
 pub(crate) fn show(args: &Show) -> Result<(), Failure> {
-    let layout = layout(&args.study)?;
-    let study = Reader::open(layout.root())?.study()?;
-    let trial = trial(&study, &args.trial)?;
+    let desk = desk(&args.study)?;
+    let layout = desk.layout();
+    let study = desk.study()?;
+    let no = match args.trial.parse() {
+        Ok(request) => match desk.standing(Handle::Request(request))? {
+            Standing::Taken(trial) => trial.no,
+            Standing::Waiting if args.wait => ask::outcome(&desk, Handle::Request(request))?.no,
+            Standing::Waiting => {
+                return Err(Failure::say(Kind::Study, "nobody has taken this request yet")
+                    .hint("--wait waits for it"));
+            }
+            Standing::Refused(why) => {
+                return Err(Failure::say(Kind::Study, format!("the request was refused: {why}")));
+            }
+        },
+        Err(_) => trial(&study, &args.trial)?.no,
+    };
+    if args.wait {
+        ask::outcome(&desk, Handle::Trial(no))?;
+    }
+    let study = desk.study()?;
+    let trial = trial(&study, &no.to_string())?;
+    if let Some(path) = &args.file {
+        return file(args, &desk, trial, path);
+    }
     let blobs = Blobs::of(layout.root());
     let log = |id: &str| -> Option<String> {
         let bytes = blobs.get(id.parse::<BlobId>().ok()?).ok()?;
@@ -131,6 +154,27 @@ pub(crate) fn show(args: &Show) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Prints a file of a trial's tree as it is, or the list of files.
+fn file(args: &Show, desk: &Desk, trial: &Trial, path: &str) -> Result<(), Failure> {
+    let files = desk.files(trial)?;
+    if path == "." {
+        if args.json {
+            let names: Vec<&String> = files.keys().collect();
+            return Ok(out::json(&json!({"trial": trial.no, "files": names}))?);
+        }
+        return files.keys().try_for_each(|name| Ok(out::line(name)?));
+    }
+    match files.get(path) {
+        Some(Some(text)) if args.json => {
+            Ok(out::json(&json!({"trial": trial.no, "path": path, "text": text}))?)
+        }
+        Some(Some(text)) => Ok(out::raw(text)?),
+        Some(None) => Err(Failure::say(Kind::Input, format!("`{path}` is not text"))),
+        None => Err(Failure::say(Kind::Input, format!("{} has no file `{path}`", trial.no))
+            .hint("--file . lists the files")),
+    }
 }
 
 /// Puts each unit's output beside its id.

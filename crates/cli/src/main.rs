@@ -17,7 +17,7 @@ mod run;
 mod setup;
 mod words;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 
@@ -114,6 +114,9 @@ fn wants_json(verb: &Verb) -> bool {
 }
 
 fn init(args: &Init) -> Result<(), Failure> {
+    if args.agents {
+        return agents(args);
+    }
     let path = empiric_tasks::init(&args.dir).map_err(|error| Failure::new(Kind::Input, error))?;
     if args.json {
         return Ok(out::json(&serde_json::json!({"task": path}))?);
@@ -122,6 +125,28 @@ fn init(args: &Init) -> Result<(), Failure> {
         "wrote {}; read it, then: empiric check {}",
         path.display(),
         args.dir.display()
+    ));
+    Ok(())
+}
+
+/// Tells the coding agents of a repository how to take part.
+fn agents(args: &Init) -> Result<(), Failure> {
+    let study = match &args.study {
+        Some(study) => study.clone(),
+        None => {
+            let dir = fs_err::canonicalize(&args.dir)?;
+            PathBuf::from("studies").join(dir.file_name().unwrap_or_default())
+        }
+    };
+    let path = empiric_tasks::agents(&args.dir, &study)
+        .map_err(|error| Failure::new(Kind::Input, error))?;
+    if args.json {
+        return Ok(out::json(&serde_json::json!({"agents": path, "study": study}))?);
+    }
+    out::talk(&format!(
+        "{} tells coding agents how to take part in {}",
+        path.display(),
+        study.display()
     ));
     Ok(())
 }

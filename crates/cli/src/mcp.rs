@@ -31,8 +31,7 @@ pub(crate) fn mcp(args: &Mcp) -> Result<(), Failure> {
 async fn serve(desk: Desk, name: Option<String>) -> Result<(), Failure> {
     let cancel = CancellationToken::new();
     let attendant = Arc::new(Attendant::default());
-    let mut attending =
-        std::pin::pin!(Arc::clone(&attendant).attend(desk.clone(), cancel.clone()));
+    let mut attending = std::pin::pin!(Arc::clone(&attendant).attend(desk.clone(), cancel.clone()));
     let service = Service::new(desk, Some(attendant), name);
     let mut client = std::pin::pin!(empiric_mcp::stdio(service, cancel.clone()));
     let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use empiric_core::{Ask, Event, Operator, Outcome, TrialNo};
+use empiric_core::{Ask, Event, Operator, Outcome, TrialNo, quote};
 use empiric_doors::{self as doors, Door};
 use empiric_ledger::{Posted, Reply, Request, Submission};
 
@@ -13,6 +13,13 @@ use crate::{
 
 /// The arm of trials made outside.
 pub(crate) const SUBMITTED: &str = "submitted";
+
+/// Most characters of who asks.
+const BY: usize = 60;
+/// Longest note, bytes.
+const NOTE: usize = 8 << 10;
+/// Longest hypothesis of a submission, bytes.
+const HYPOTHESIS: usize = 4 << 10;
 
 impl Engine {
     /// Answers what other processes asked for.
@@ -35,6 +42,8 @@ impl Engine {
     async fn answer(&mut self, posted: Posted) -> Result<(), Error> {
         doors::before(Door::Request);
         let Posted { id, by, request, .. } = posted;
+        // Whoever asks chooses these words; no more of them is taken than can be shown to anybody.
+        let by = quote::line(&by, BY);
         let mut trial = None;
         let events = match request {
             Request::Pause => vec![Event::Paused { by }],
@@ -43,7 +52,9 @@ impl Engine {
                 self.stop(Control::Stop, format!("stopped by {by}"));
                 Vec::new()
             }
-            Request::Note { text } => vec![Event::Noted { by, text }],
+            Request::Note { text } => {
+                vec![Event::Noted { by, text: quote::bounded(&text, NOTE, quote::Keep::Head) }]
+            }
             Request::Budget { budget } => vec![Event::BudgetSet { budget }],
             Request::Submit { submission } => {
                 let no = self.study.next_trial();
@@ -62,8 +73,10 @@ impl Engine {
         &self,
         no: TrialNo,
         by: String,
-        submission: Submission,
+        mut submission: Submission,
     ) -> Result<Vec<Event>, Error> {
+        submission.hypothesis =
+            quote::bounded(&submission.hypothesis, HYPOTHESIS, quote::Keep::Head);
         let parents = match &submission.parents[..] {
             [] => vec![self.study.champion()],
             parents => parents.to_vec(),

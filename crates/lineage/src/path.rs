@@ -17,9 +17,9 @@ pub enum PathFault {
     /// It has a component that some file system takes for `.git`.
     #[error("reaches into git's own directory")]
     GitDirectory,
-    /// It has a backslash, a colon or a control character.
+    /// It has a backslash, a colon, a control character, or one that is not seen.
     #[error(
-        "has a backslash, a colon or a control character; use letters, digits, `-`, `_`, `.` and `/`"
+        "has a backslash, a colon, a control character or one that is not seen; use letters, digits, `-`, `_`, `.` and `/`"
     )]
     Character,
     /// It is longer than file systems allow, or deeper than is sane.
@@ -55,7 +55,7 @@ pub fn check_path(path: &str) -> Result<(), PathFault> {
     if path.len() > 4000 || path.matches('/').count() > 64 {
         return Err(PathFault::TooLong);
     }
-    if path.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
+    if path.contains(['\\', ':', '\n', '\t']) || empiric_core::quote::clean(path) != path {
         return Err(PathFault::Character);
     }
     path.split('/').try_for_each(check_component)

@@ -7,10 +7,10 @@ use empiric_engine::Desk;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, ErrorCode, Implementation, ListResourceTemplatesResult,
-        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
-        ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
-        ServerCapabilities, ServerConfig, Tool,
+        CallToolRequestParams, CallToolResponse, ErrorCode, Implementation,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource,
+        ResourceContents, ResourceTemplate, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -88,7 +88,12 @@ const RESOURCES: [(&str, &str, &str, &str); 5] = [
     ("empiric://task", "task", "What is improved, by which rules, within which budget", "get_task"),
     ("empiric://lineage", "lineage", "What was measured so far, digested", "get_lineage"),
     ("empiric://trials", "trials", "The newest trials", "list_trials"),
-    ("empiric://failures", "failures", "How trials failed, by what they are recognised by", "failures"),
+    (
+        "empiric://failures",
+        "failures",
+        "How trials failed, by what they are recognised by",
+        "failures",
+    ),
     ("empiric://notes", "notes", "What people and agents wrote down", "notes"),
 ];
 
@@ -121,7 +126,8 @@ impl ServerHandler for Service {
         let answer = match TOOLS.iter().find(|tool| tool.name == request.name) {
             Some(tool) => {
                 let call = tool.call;
-                self.off_thread(self.caller(&context), move |caller| call(caller, arguments)).await?
+                self.off_thread(self.caller(&context), move |caller| call(caller, arguments))
+                    .await?
             }
             None => {
                 let names: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();

@@ -57,7 +57,8 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn tool(&self) -> Tool {
         let schema = (self.schema)().unwrap_or_default();
-        let hints = ToolAnnotations::new().read_only(self.reads).destructive(false).open_world(false);
+        let hints =
+            ToolAnnotations::new().read_only(self.reads).destructive(false).open_world(false);
         Tool::new(self.name, self.about, schema).with_annotations(hints)
     }
 }
@@ -225,8 +226,11 @@ struct Note {
 /// Arguments as a tool's parameters.
 pub(crate) fn parse<T: DeserializeOwned>(arguments: Arguments) -> Result<T, Refusal> {
     serde_json::from_value(Value::Object(arguments)).map_err(|error| {
-        Refusal::new(format!("the arguments are not understood: {}", quote::line(&error.to_string(), 400)))
-            .remedy("the tool's schema says which there are")
+        Refusal::new(format!(
+            "the arguments are not understood: {}",
+            quote::line(&error.to_string(), 400)
+        ))
+        .remedy("the tool's schema says which there are")
     })
 }
 
@@ -270,8 +274,7 @@ fn read(caller: &Caller, asked: &Read) -> Result<Answer, Refusal> {
     };
     let first = asked.from_line.unwrap_or(1).max(1);
     let most = asked.lines.unwrap_or(usize::MAX);
-    let mut part: String =
-        text.split_inclusive('\n').skip(first - 1).take(most).collect();
+    let mut part: String = text.split_inclusive('\n').skip(first - 1).take(most).collect();
     let whole = part.len();
     part.truncate(part.floor_char_boundary(TEXT));
     if part.len() < whole {
@@ -322,7 +325,10 @@ fn diff(caller: &Caller, asked: &Diff) -> Result<Answer, Refusal> {
     let whole = text.len();
     text.truncate(text.floor_char_boundary(TEXT));
     if text.len() < whole {
-        text.push_str(&format!("\n[cut here: {} bytes more; read_file has the files]", whole - text.len()));
+        text.push_str(&format!(
+            "\n[cut here: {} bytes more; read_file has the files]",
+            whole - text.len()
+        ));
     }
     Ok(Answer::Text(text))
 }

@@ -1,9 +1,6 @@
 //! Trials from a client's side: handed in, looked up, waited for.
 
-use std::{
-    collections::BTreeMap,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use empiric_agents::Replacement;
 use empiric_core::{Cause, Study, TrialNo, quote, study::State};
@@ -98,7 +95,11 @@ pub(crate) fn propose(caller: &Caller, asked: Propose) -> Result<Answer, Refusal
         (Some(edits), None, None) => Form::Replacements(edits),
         (None, Some(patch), None) => Form::Patch(patch),
         (None, None, Some(files)) => Form::Files(files),
-        _ => return Err(Refusal::new("give the edit as exactly one of `edits`, `patch` and `files`")),
+        _ => {
+            return Err(Refusal::new(
+                "give the edit as exactly one of `edits`, `patch` and `files`",
+            ));
+        }
     };
     let study = caller.desk.study()?;
     let parent = asked.parent.as_deref().map(|word| named(&study, word)).transpose()?;
@@ -129,9 +130,10 @@ pub(crate) fn propose(caller: &Caller, asked: Propose) -> Result<Answer, Refusal
         answer["trial"] = json!(trial.no);
         answer["state"] = json!(view::state(&trial));
     }
-    answer["next"] = json!(waits_for(caller, &caller.desk.study()?).unwrap_or_else(|| {
-        "wait_trial tells the outcome".to_owned()
-    }));
+    answer["next"] = json!(
+        waits_for(caller, &caller.desk.study()?)
+            .unwrap_or_else(|| { "wait_trial tells the outcome".to_owned() })
+    );
     Ok(Answer::Json(answer))
 }
 
@@ -146,7 +148,9 @@ fn passes(caller: &Caller, study: &Study, fitting: &Fitting) -> Result<(), Refus
         cause => {
             let shown = match failure.excerpt.as_str() {
                 "" => String::new(),
-                text => format!("\n{}", quote::quote("what was found", text, 600, quote::Keep::Head)),
+                text => {
+                    format!("\n{}", quote::quote("what was found", text, 600, quote::Keep::Head))
+                }
             };
             let refusal = Refusal::new(format!("the static checks fail: {cause}{shown}"));
             refusal.remedy(view::remedy(&failure))

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use empiric_core::{
-    Bound, Cause, Failure, Gate, Outcome, Prediction, Purpose, Split, Study, Trial, TrialNo, Verdict,
+    Bound, Cause, Failure, Gate, Outcome, Prediction, Purpose, Split, Study, Trial, TrialNo,
+    Verdict,
     quote::{self, Keep},
     task::Limits,
     trial::FileChange,
@@ -61,8 +62,8 @@ pub(crate) fn task(study: &Study, at_work: bool) -> Value {
         "state": status.state,
         "at_work": at_work,
         "rules": [
-            format!("a trial is measured on {} shared seed(s) first; only promising ones get more, paired with the champion's",
-                    rules.search_replicates),
+            format!("a trial is measured on one shared seed first, promising ones on up to {}, and then against the champion on \
+                     fresh seeds", rules.search_replicates),
             format!("a keep must beat the champion on fresh seeds; false keeps are held at {} ({:?}) over the whole study, so \
                      many idle trials make each keep harder", rules.level, rules.error).to_lowercase(),
             "NaN, a missed gate or limit is a failure; a near miss tells its signed margin".to_owned(),
@@ -146,7 +147,8 @@ pub(crate) fn trial(study: &Study, trial: &Trial) -> Value {
         Some(Outcome::Failed(failure)) => failed(failure),
     };
     let measured = trial.replicates.iter().filter_map(|replicate| replicate.result.as_ref());
-    let feedback = measured.clone().rev().map(|result| &result.feedback).find(|said| !said.is_empty());
+    let feedback =
+        measured.clone().rev().map(|result| &result.feedback).find(|said| !said.is_empty());
     let units = measured.clone().next_back().map(|result| {
         let unit = |unit: &empiric_core::trial::UnitRecord| {
             json!({"unit": unit.name, "ending": unit.ending, "wall_s": unit.wall_s, "cpu_s": unit.cpu_s,
@@ -162,12 +164,13 @@ pub(crate) fn trial(study: &Study, trial: &Trial) -> Value {
         "by": edit.map(|edit| quote::line(&edit.proposer, 60)),
         "arm": trial.arm,
         "surface": edit.and_then(|edit| edit.surface.as_ref()),
-        "hypothesis": edit.map(|edit| quote::bounded(&edit.hypothesis.text, SAID.1, Keep::Head)),
+        "hypothesis": edit.map(|edit| quote::line(&edit.hypothesis.text, SAID.1)),
         "prediction": edit.and_then(|edit| edit.hypothesis.prediction.as_ref()).map(predicted),
         "files": edit.map(|edit| edit.files.iter().take(FILES).map(change).collect::<Vec<_>>()),
         "outcome": outcome,
         "score": trial.search_score(metric),
         "scores_by_seed": scores(trial, metric),
+        "better_than_its_parent": against_parent(study, trial),
         "metrics": metrics(trial, metric),
         "replicates": trial.replicates.len(),
         "supervisor": edit.map(|edit| &edit.inspection.concerns).filter(|all| !all.is_empty()).map(|all| {
@@ -184,8 +187,9 @@ pub(crate) fn trial(study: &Study, trial: &Trial) -> Value {
 }
 
 fn failed(failure: &Failure) -> Value {
-    let said = (!failure.excerpt.is_empty())
-        .then(|| quote::quote(&format!("output in {}", failure.phase), &failure.excerpt, QUOTED, Keep::Tail));
+    let said = (!failure.excerpt.is_empty()).then(|| {
+        quote::quote(&format!("output in {}", failure.phase), &failure.excerpt, QUOTED, Keep::Tail)
+    });
     json!({
         "failed": failure.cause.name(),
         "what": quote::line(&failure.cause.to_string(), 200),
@@ -211,6 +215,32 @@ fn scores(trial: &Trial, metric: &str) -> Vec<f64> {
     values.into_iter().map(|(_, value)| value).collect()
 }
 
+/// How much better its values are than its parent's on the shared seeds that both have been measured on. Verdicts compare
+/// with the champion; what an edit did is told by its parent.
+fn against_parent(study: &Study, trial: &Trial) -> Option<Value> {
+    let metric = &study.task().metric;
+    let parent = study.trial(*trial.parents().first()?)?;
+    let values = |trial: &Trial| -> BTreeMap<u32, f64> {
+        let value = |replicate: &empiric_core::Replicate| {
+            Some((replicate.index, replicate.value(&metric.name, Split::Search)?))
+        };
+        searched(trial)
+            .filter(|replicate| replicate.segment == study.segment())
+            .filter_map(value)
+            .collect()
+    };
+    let (ours, theirs) = (values(trial), values(parent));
+    let pairs: Vec<f64> = ours
+        .iter()
+        .filter_map(|(index, ours)| Some(metric.goal.gain(*ours, *theirs.get(index)?)))
+        .collect();
+    let n = pairs.len();
+    (n > 0).then(|| {
+        json!({"parent": parent.no, "by": pairs.iter().sum::<f64>() / n as f64, "seeds": n,
+               "note": "not confirmed; verdicts compare with the champion"})
+    })
+}
+
 fn searched(trial: &Trial) -> impl Iterator<Item = &empiric_core::Replicate> {
     trial.replicates.iter().filter(|replicate| replicate.purpose == Purpose::Search)
 }
@@ -226,33 +256,48 @@ fn metrics(trial: &Trial, but: &str) -> Map<String, Value> {
             }
         }
     }
-    let mean = |(name, (sum, n)): (&str, (f64, u32))| (quote::line(name, 120), json!(sum / f64::from(n)));
+    let mean =
+        |(name, (sum, n)): (&str, (f64, u32))| (quote::line(name, 120), json!(sum / f64::from(n)));
     sums.into_iter().take(FILES).map(mean).collect()
 }
 
 /// What to do about a failure, in general.
 pub(crate) fn remedy(failure: &Failure) -> &'static str {
     match &failure.cause {
-        Cause::PatchDoesNotApply | Cause::MergeConflict => "read the parent's files again and make the edit against them",
+        Cause::PatchDoesNotApply | Cause::MergeConflict => {
+            "read the parent's files again and make the edit against them"
+        }
         Cause::OutsideSurface { .. } | Cause::ProtectedPath { .. } => {
             "only files that get_task lists as editable may change"
         }
         Cause::ForbiddenFile { .. } => "plain text files within the size limit only",
-        Cause::EmptyEdit | Cause::DuplicateTree { .. } => "change something that was not measured yet",
-        Cause::Syntax { .. } => "mend the line that is named; `check_only` tries an edit for nothing",
-        Cause::Exception { .. } | Cause::Signal { .. } => "the output says where; mend the code and hand it in again",
+        Cause::EmptyEdit | Cause::DuplicateTree { .. } => {
+            "change something that was not measured yet"
+        }
+        Cause::Syntax { .. } => {
+            "mend the line that is named; `check_only` tries an edit for nothing"
+        }
+        Cause::Exception { .. } | Cause::Signal { .. } => {
+            "the output says where; mend the code and hand it in again"
+        }
         Cause::OutOfMemory | Cause::WallLimit | Cause::CpuLimit => {
             "make it cheaper; get_task tells the limits, and a trial its units' times and memory"
         }
         Cause::OutputFlood | Cause::DiskLimit | Cause::ProcessLimit => "print, write or start less",
         Cause::Denied => "the sandbox allows no such call; do without it",
-        Cause::NonFiniteMetric { .. } => "look for a division by zero, an overflow, or a diverging loss",
+        Cause::NonFiniteMetric { .. } => {
+            "look for a division by zero, an overflow, or a diverging loss"
+        }
         Cause::MetricMissing { .. } => "the recipe must leave, or print, what is scored",
         Cause::GateMiss { .. } | Cause::ArtifactTooLarge => {
             "the margin says by how much; a repair that wins it back may be all that is missing"
         }
-        Cause::BadArtifact => "the artefact or the predictor's answers must keep to the evaluator's protocol",
-        Cause::RedLine { .. } => "this way of gaining is not allowed, however it is written; leave it",
+        Cause::BadArtifact => {
+            "the artefact or the predictor's answers must keep to the evaluator's protocol"
+        }
+        Cause::RedLine { .. } => {
+            "this way of gaining is not allowed, however it is written; leave it"
+        }
         Cause::NoProposal
         | Cause::ProposerFailed
         | Cause::EvaluatorCrash
@@ -260,7 +305,9 @@ pub(crate) fn remedy(failure: &Failure) -> &'static str {
         | Cause::MalformedResult
         | Cause::SandboxFailed
         | Cause::HarnessFailed
-        | Cause::Cancelled => "not the edit's fault; it costs no trial, and the same edit may be handed in again",
+        | Cause::Cancelled => {
+            "not the edit's fault; it costs no trial, and the same edit may be handed in again"
+        }
     }
 }
 
@@ -296,7 +343,8 @@ pub(crate) fn notes(study: &Study) -> Value {
 pub(crate) fn lineage(study: &Study) -> Value {
     let keeps = study.keeps().iter().rev().take(SOME).filter_map(|no| study.trial(*no));
     let ended = || study.trials().iter().rev().filter(|trial| trial.no != TrialNo::BASELINE);
-    let near = ended().filter(|trial| failure(trial).is_some_and(|failure| failure.margin.is_some()));
+    let near =
+        ended().filter(|trial| failure(trial).is_some_and(|failure| failure.margin.is_some()));
     let open = study.open_trials().iter().filter_map(|no| study.trial(*no));
     let of = |wanted: Verdict| {
         ended().filter(move |trial| {
@@ -327,7 +375,9 @@ pub(crate) fn lineage(study: &Study) -> Value {
 fn surfaces(study: &Study) -> Value {
     let mut all: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
     for trial in study.trials() {
-        let Some(edit) = trial.edit.as_ref().filter(|_| trial.no != TrialNo::BASELINE) else { continue };
+        let Some(edit) = trial.edit.as_ref().filter(|_| trial.no != TrialNo::BASELINE) else {
+            continue;
+        };
         let which = match &trial.outcome {
             Some(Outcome::Valid { verdict: Verdict::Keep, .. }) => 0,
             Some(Outcome::Valid { verdict: Verdict::Inconclusive, .. }) => 1,
@@ -341,8 +391,6 @@ fn surfaces(study: &Study) -> Value {
     }
     let mut rows: Vec<_> = all.into_iter().collect();
     rows.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.iter().sum::<u32>()));
-    let row = |(path, [kept, open, dropped, failed]): (&str, [u32; 4])| {
-        json!({"file": quote::line(path, 200), "kept": kept, "inconclusive": open, "discarded": dropped, "failed": failed})
-    };
+    let row = |(path, [kept, open, dropped, failed]): (&str, [u32; 4])| json!({"file": quote::line(path, 200), "kept": kept, "inconclusive": open, "discarded": dropped, "failed": failed});
     rows.into_iter().take(2 * SOME).map(row).collect()
 }

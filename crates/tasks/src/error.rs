@@ -67,6 +67,12 @@ pub enum Error {
     /// A starter file would replace one.
     #[error("{} exists already; edit it, or remove it first", .0.display())]
     Exists(PathBuf),
+    /// The file for agents has lost a mark of our part.
+    #[error(
+        "{} has one of the lines `<!-- empiric: begin -->` and `<!-- empiric: end -->` without the other before or after it; mend or remove it",
+        .0.display()
+    )]
+    Marks(PathBuf),
     /// A file operation failed; the message names the file.
     #[error(transparent)]
     Io(#[from] io::Error),

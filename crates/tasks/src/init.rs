@@ -27,6 +27,42 @@ pub fn init(dir: &Path) -> Result<PathBuf, Error> {
     Ok(file)
 }
 
+/// What tells coding agents how to take part.
+const AGENTS: &str = include_str!("agents.md");
+/// The file that they read.
+const AGENTS_FILE: &str = "AGENTS.md";
+/// What our part of that file stands between.
+const MARKS: [&str; 2] = ["<!-- empiric: begin -->\n", "<!-- empiric: end -->\n"];
+
+/// Writes into `AGENTS.md` of `dir` how a coding agent takes part in the study `study` of the task in `dir`, and returns the
+/// file's path. What else the file says stays; our own part of it, between marks, is replaced.
+///
+/// # Errors
+/// When the file cannot be read or written, or has one of the marks without the other.
+pub fn agents(dir: &Path, study: &Path) -> Result<PathBuf, Error> {
+    let file = dir.join(AGENTS_FILE);
+    let before = match fs_err::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let fill = |path: &Path| path.display().to_string();
+    let ours = AGENTS.replace("{task}", &fill(dir)).replace("{study}", &fill(study));
+    let ours = format!("{}{ours}{}", MARKS[0], MARKS[1]);
+    let text = match (before.find(MARKS[0]), before.find(MARKS[1])) {
+        (None, None) if before.is_empty() => ours,
+        (None, None) => format!("{}\n\n{ours}", before.trim_end()),
+        (Some(from), Some(to)) if from < to => {
+            format!("{}{ours}{}", &before[..from], &before[to + MARKS[1].len()..])
+        }
+        (Some(_) | None, Some(_) | None) => return Err(Error::Marks(file)),
+    };
+    let staging = file.with_extension("md.partial");
+    fs_err::write(&staging, text)?;
+    fs_err::rename(&staging, &file)?;
+    Ok(file)
+}
+
 /// The text for a directory called `name` with `files`.
 fn starter(name: &str, files: &[String]) -> String {
     let root = if files.iter().any(|file| file.starts_with("recipe/")) { "recipe" } else { "." };
@@ -115,4 +151,29 @@ fn starter(name: &str, files: &[String]) -> String {
     put("\n[metric]\nname = \"loss\"\ngoal = \"minimize\"  # or \"maximize\"");
     put("\n# [[gate]]\n# metric = \"train.peak_memory_bytes\"\n# max = 2_000_000_000");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_part_of_the_agents_file_is_replaced_and_the_rest_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |study: &str| agents(dir.path(), Path::new(study));
+        let read = || fs_err::read_to_string(dir.path().join(AGENTS_FILE)).unwrap();
+        write("studies/one").unwrap();
+        assert!(read().contains("empiric mcp") || read().contains("\"mcp\", \"studies/one\""));
+        assert!(!read().contains("{study}") && !read().contains("{task}"));
+        fs_err::write(dir.path().join(AGENTS_FILE), "# House rules\n\nBe kind.\n").unwrap();
+        write("studies/one").unwrap();
+        let with = read() + "\n## After\n";
+        fs_err::write(dir.path().join(AGENTS_FILE), &with).unwrap();
+        write("studies/two").unwrap();
+        assert_eq!(read(), with.replace("studies/one", "studies/two"));
+        assert!(read().starts_with("# House rules\n\nBe kind.\n\n<!-- empiric: begin -->\n"));
+        fs_err::write(dir.path().join(AGENTS_FILE), MARKS[0]).unwrap();
+        assert!(write("studies/two").unwrap_err().to_string().contains("AGENTS.md"));
+        assert_eq!(read(), MARKS[0]);
+    }
 }

@@ -29,7 +29,7 @@ pub use bare::{Bare, bare};
 pub use diagnostic::Diagnostic;
 pub use environment::{Environment, Environments};
 pub use error::Error;
-pub use init::init;
+pub use init::{agents, init};
 pub use input::schema;
 pub use load::{FILE, Loaded, load};
 pub use prepare::{Data, DataEntry, prepare};
