@@ -43,7 +43,6 @@ struct Room {
 }
 
 /// Counts how often it is woken, and measures nothing.
-#[derive(Default)]
 struct Woken(Mutex<u32>, Mutex<Option<String>>);
 
 impl Measurer for Woken {
@@ -140,7 +139,7 @@ impl Room {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), story);
         let desk = Desk::new(Layout::new(dir.path()), Arc::new(jiff::Timestamp::now));
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(Woken(Mutex::new(0), Mutex::new(Some("it is a test".to_owned()))));
         let service = Service::new(desk, Some(Arc::clone(&woken) as Arc<dyn Measurer>), None);
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let (server, client) = tokio::join!(

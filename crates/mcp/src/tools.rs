@@ -334,7 +334,7 @@ fn diff(caller: &Caller, asked: &Diff) -> Result<Answer, Refusal> {
 }
 
 fn note(caller: &Caller, asked: &Note) -> Result<Answer, Refusal> {
-    let text = quote::bounded(asked.text.trim(), NOTE, Keep::Head);
+    let text = quote::bounded(&asked.text, NOTE, Keep::Head).trim().to_owned();
     if text.is_empty() {
         return Err(Refusal::new("the note is empty"));
     }

@@ -18,8 +18,9 @@ use crate::{
 
 /// Between two looks at what is waited for.
 const POLL: Duration = Duration::from_millis(100);
-/// Looks for whoever is at work to take what was handed in, before an answer goes without its number.
-const PATIENCE: u32 = 50;
+/// Looks for whoever is at work to take what was handed in, before an answer goes without its number; and fewer of them
+/// where the last session could not measure anything.
+const PATIENCE: (u32, u32) = (50, 5);
 /// Seconds of waiting where nothing is said, shorter than most clients' patience, and the most.
 const WAIT: (u32, u32) = (45, 600);
 /// Longest hypothesis, bytes.
@@ -187,12 +188,16 @@ fn nudge(caller: &Caller) {
 
 /// Whether a request is taken within some seconds. It stays in the inbox if not.
 pub(crate) fn answered(caller: &Caller, request: RequestId) -> Result<bool, Refusal> {
-    for _ in 0..PATIENCE {
+    for look in 0..PATIENCE.0 {
         if caller.desk.answer(request)?.is_some() {
             return Ok(true);
         }
         nudge(caller);
-        if caller.measurer.is_none() && !caller.desk.at_work() {
+        let hopeless = match &caller.measurer {
+            Some(measurer) => look >= PATIENCE.1 && measurer.trouble().is_some(),
+            None => true,
+        };
+        if hopeless && !caller.desk.at_work() {
             break;
         }
         if pause(caller) {
