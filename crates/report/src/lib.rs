@@ -2,11 +2,13 @@
 //!
 //! Reads a [`Study`](empiric_core::Study) and nothing else; decides nothing; knows no terminal and opens no file.
 
+mod arms;
 mod page;
 mod status;
 #[cfg(test)]
 mod story;
 
+pub use arms::{Anytime, ArmStatus, Comparison, Step, anytime};
 pub use page::{Facts, html};
 pub use status::{
     Baseline, Champion, MeasurementRow, MetricName, Noise, OutcomeRow, Outcomes, Status, TrialRow,
