@@ -34,17 +34,20 @@ fn arms_take_turns_see_nothing_of_one_another_and_are_shown_side_by_side() {
         holds(arm, contract::ARM);
         assert_eq!(arm["spent"], 6, "{arm:#}");
     }
-    let names: Vec<_> = summary["arms"].as_array().unwrap().iter().map(|arm| &arm["name"]).collect();
+    let names: Vec<_> =
+        summary["arms"].as_array().unwrap().iter().map(|arm| &arm["name"]).collect();
     assert_eq!(names, arms);
     let null = &summary["arms"][3];
     assert_eq!((&null["outcomes"]["keep"], &null["outcomes"]["failed"]), (&json!(0), &json!({})));
 
     let trials = say("trials study --json").json();
-    let arm_of: BTreeMap<_, _> = trials.iter().map(|t| (t["trial"].clone().to_string(), &t["arm"])).collect();
+    let arm_of: BTreeMap<_, _> =
+        trials.iter().map(|t| (t["trial"].clone().to_string(), &t["arm"])).collect();
     let baseline = trials[0]["tree"].clone();
     let mut seeds = Vec::new();
     for trial in trials.iter().skip(1) {
-        for parent in trial["parents"].as_array().unwrap().iter().filter(|parent| **parent != "t0") {
+        for parent in trial["parents"].as_array().unwrap().iter().filter(|parent| **parent != "t0")
+        {
             assert_eq!(arm_of[&parent.to_string()], &trial["arm"], "{trial:#}");
         }
         assert_eq!(trial["tree"] == baseline, trial["arm"] == "null", "{trial:#}");
