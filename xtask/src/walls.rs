@@ -110,7 +110,7 @@ const OWNED: [(&str, &[&str]); 21] = [
     ("libc", &["sandbox"]),
     ("miette", &["cli"]),
     ("nix", &["sandbox", "bench"]),
-    ("ratatui", &[]),
+    ("ratatui", &["cli"]),
     ("reqwest", &[]),
     ("rusqlite", &["ledger"]),
     ("seccompiler", &["sandbox"]),
@@ -122,7 +122,7 @@ const OWNED: [(&str, &[&str]); 21] = [
 ];
 
 /// Packages in `Cargo.lock`, our own among them.
-const PACKAGES: usize = 340;
+const PACKAGES: usize = 480;
 /// Lines of a source file; around 400 are comfortable.
 const LINES: usize = 600;
 
