@@ -108,7 +108,9 @@ impl Plot<'_> {
             let ends = [place.y(band.mean - 2.0 * band.sd), place.y(band.mean + 2.0 * band.sd)];
             let (top, bottom) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
             for x in place.x(band.from)..=place.x(band.to) {
-                [top, bottom].map(|y| self.put(buf, (x, y), "┈", self.paint.faint()));
+                for y in [top, bottom] {
+                    self.put(buf, (x, y), "┈", self.paint.faint());
+                }
             }
         }
     }
