@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use empiric_agents::{EditError, Edits, Files, ReplaceError, Replacement, replace};
 use empiric_core::{
     Cause, Failure, Phase, Prediction, Study, TreeId, Trial, TrialNo,
+    study::SUBMITTED,
     trial::{Direction, FileChange},
 };
 use empiric_ledger::{Answer, Clock, Inbox, Reader, Request, RequestId, Submission};
@@ -304,7 +305,7 @@ impl Desk {
         let rules = Rules::new(study.task())?;
         let failure = rules.check(&self.store()?, fitting.base, fitting.tree, None)?;
         Ok(failure.or_else(|| {
-            let of = crate::dispatcher::settled(study, fitting.tree)?;
+            let of = crate::dispatcher::settled(&study.of_arm(SUBMITTED), fitting.tree)?;
             Some(Failure::new(Phase::Static, Cause::DuplicateTree { of }))
         }))
     }

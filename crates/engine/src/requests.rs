@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use empiric_core::{Ask, Event, Operator, Outcome, TrialNo, quote};
+use empiric_core::{Ask, Event, Operator, Outcome, TrialNo, quote, study::SUBMITTED};
 use empiric_doors::{self as doors, Door};
 use empiric_ledger::{Posted, Reply, Request, Submission};
 
@@ -10,9 +10,6 @@ use crate::{
     Error,
     dispatcher::{Control, Engine, blocking, duplicate},
 };
-
-/// The arm of trials made outside.
-pub(crate) const SUBMITTED: &str = "submitted";
 
 /// Most characters of who asks.
 const BY: usize = 60;
@@ -78,7 +75,7 @@ impl Engine {
         submission.hypothesis =
             quote::bounded(&submission.hypothesis, HYPOTHESIS, quote::Keep::Head);
         let parents = match &submission.parents[..] {
-            [] => vec![self.study.champion()],
+            [] => vec![self.study.of_arm(SUBMITTED).champion()],
             parents => parents.to_vec(),
         };
         let ask = Ask { operator: Operator::Improve, parents, surface: None };
@@ -86,7 +83,7 @@ impl Engine {
         let (workshop, study, at) =
             (Arc::clone(&self.workshop), self.study.clone(), (self.options.clock)());
         let made = blocking(move || workshop.submit(no, &ask, by, submission, &study, at)).await?;
-        let same = made.as_ref().ok().and_then(|edit| self.decided(edit));
+        let same = made.as_ref().ok().and_then(|edit| self.decided(SUBMITTED, edit));
         let failed = |failure| Event::Concluded { trial: no, outcome: Outcome::Failed(failure) };
         Ok(match (made, same) {
             (Err(failure), _) => vec![asked, failed(failure)],

@@ -113,7 +113,7 @@ fn propose(story: &mut Story, trial: TrialNo, edit: Edit) {
 fn measure(story: &mut Story, index: u32) {
     let replicate = ReplicateId(uuid::Uuid::from_u128(u128::from(index) + 1));
     let (trial, purpose) = (TrialNo::BASELINE, Purpose::Search);
-    let seed = story.study.seed(purpose, index);
+    let seed = story.study.seed(trial, purpose, index);
     story.push(Event::Leased { replicate, trial, purpose, index, seed, slot: "cpu0".to_owned() });
     let on = |split, value| Measurement {
         metric: "bpb".to_owned(),

@@ -2,6 +2,8 @@
 //!
 //! What is drawn, whoever draws it: the page, the terminal, a program that reads the report's JSON.
 
+use std::collections::BTreeSet;
+
 use empiric_core::{Goal, Purpose, Replicate, Split, Study, Trial, TrialNo};
 use empiric_decide::stats::{Estimate, Sample};
 use serde::Serialize;
@@ -119,6 +121,20 @@ pub(crate) fn confirmed(study: &Study, trial: &Trial, split: Split) -> Sample {
     Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
 }
 
+/// Splits that the baseline has values of the metric on.
+pub(crate) fn splits(study: &Study) -> BTreeSet<Split> {
+    let metric = &study.task().metric.name;
+    let replicates = study.trial(TrialNo::BASELINE).map(|trial| &trial.replicates);
+    replicates
+        .into_iter()
+        .flatten()
+        .filter_map(|replicate| replicate.result.as_ref())
+        .flat_map(|result| &result.measurements)
+        .filter(|measurement| measurement.metric == *metric)
+        .map(|measurement| measurement.split)
+        .collect()
+}
+
 impl Curve {
     /// The curve of `study`.
     #[must_use]
@@ -180,7 +196,8 @@ impl Curve {
             let sample = if fresh.n > 0 { fresh } else { values(no, Purpose::Search) };
             (sample.n > 0).then_some(sample.mean)
         };
-        let keeps = study.keeps();
+        let leading = study.in_front();
+        let keeps = leading.keeps();
         let before = keeps.iter().rfind(|no| no.0 < from).copied().unwrap_or(TrialNo::BASELINE);
         self.levels.push(Level { from, mean: level(before) });
         let mut at = from;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by its panic")]
 
 mod agents;
+mod arms;
 mod causes;
 mod contract;
 mod faults;
