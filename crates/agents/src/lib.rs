@@ -3,10 +3,12 @@
 //! A proposer is untrusted. Nothing it says about its edit is believed: the engine computes what changed from trees,
 //! checks it, and measures it.
 
+mod command;
 mod edits;
 mod proposer;
 mod tuner;
 
+pub use command::{CommandAgent, CommandOptions, Driver, Transcript, Version};
 pub use edits::{EditError, EditFault, Edits};
 pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
 pub use tuner::{Tuner, starved};
