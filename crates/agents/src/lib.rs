@@ -5,10 +5,14 @@
 
 mod command;
 mod edits;
+mod null;
 mod proposer;
+mod registry;
 mod tuner;
 
 pub use command::{CommandAgent, CommandOptions, Driver, Transcript, Version};
 pub use edits::{EditError, EditFault, Edits};
+pub use null::Null;
 pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
-pub use tuner::{Tuner, starved};
+pub use registry::{Entry, PROPOSERS, Workbench, entry};
+pub use tuner::{Random, Tuner, starved};
