@@ -69,8 +69,19 @@ struct Seen {
     why: String,
 }
 
-/// Runs the corpus, the quick part of it, or what begins with one of the names `only`, with the program at `exe`.
-pub(crate) fn run(short: bool, only: &[&str], exe: &Path) -> anyhow::Result<ExitCode> {
+/// What of the corpus is run, and how.
+pub(crate) struct Asked<'a> {
+    /// The quick part alone.
+    pub(crate) short: bool,
+    /// The sandbox level.
+    pub(crate) level: &'a str,
+    /// What its names begin with; all where nothing is said.
+    pub(crate) only: &'a [&'a str],
+}
+
+/// Runs what is asked with the program at `exe`.
+pub(crate) fn run(asked: &Asked<'_>, exe: &Path) -> anyhow::Result<ExitCode> {
+    let Asked { short, level, only } = *asked;
     let cases: Vec<Case> = corpus(&root().join("cheats"))?
         .into_iter()
         .filter(|case| {
@@ -87,7 +98,7 @@ pub(crate) fn run(short: bool, only: &[&str], exe: &Path) -> anyhow::Result<Exit
     let (mut caught, mut cheats, mut alarms, mut honest) = (0, 0, 0, 0);
     let mut faults = Vec::new();
     for (task, cases) in tasks {
-        let study = Study::open(exe, task, dir.path().join(task), short)?;
+        let study = Study::open(exe, task, dir.path().join(task), asked)?;
         let ended = study.measure(&cases)?;
         say(format!("{:<44} {:<34} seen", task, "expected"));
         for (case, seen) in cases.iter().zip(&ended) {
@@ -177,12 +188,12 @@ struct Study<'a> {
     exe: &'a Path,
     task: PathBuf,
     dir: PathBuf,
-    short: bool,
+    asked: &'a Asked<'a>,
 }
 
 impl<'a> Study<'a> {
-    fn open(exe: &'a Path, task: &str, dir: PathBuf, short: bool) -> anyhow::Result<Self> {
-        let study = Self { exe, task: root().join("tasks").join(task), dir, short };
+    fn open(exe: &'a Path, task: &str, dir: PathBuf, asked: &'a Asked<'a>) -> anyhow::Result<Self> {
+        let study = Self { exe, task: root().join("tasks").join(task), dir, asked };
         study.session()?;
         Ok(study)
     }
@@ -234,7 +245,8 @@ impl<'a> Study<'a> {
     fn session(&self) -> anyhow::Result<()> {
         let mut run = command(self.exe, ["run"]);
         run.arg(&self.task).arg("--study").arg(&self.dir).args(["--trials", "0", "--seed", "0"]);
-        if self.short {
+        run.args(["--sandbox", self.asked.level]);
+        if self.asked.short {
             run.args(["--slots", "1"]);
         }
         let output = run.stdout(Stdio::null()).output()?;

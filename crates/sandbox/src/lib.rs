@@ -29,7 +29,9 @@
 mod bwrap;
 mod capture;
 mod cgroup;
+mod clear;
 mod confine;
+mod deputy;
 mod descriptors;
 mod disk;
 mod helper;
@@ -44,6 +46,7 @@ mod watch;
 mod zygote;
 
 pub use cgroup::{Accounting, Cgroup};
+pub use clear::remove;
 pub use helper::unit_main;
 pub use identity::reap_orphans;
 pub use launch::{Launch, PIPE_READ, PIPE_WRITE, Pipes, Unit, Zygote, answered, pipe_pair};
