@@ -83,16 +83,15 @@ pub(crate) fn entries(dir: impl AsFd) -> Result<Vec<(CString, bool)>, Errno> {
         if name == c"." || name == c".." {
             continue;
         }
-        let kind = match entry.file_type() {
-            FileType::Unknown => kind(dir.as_fd(), name)?,
-            kind => kind,
-        };
+        // Some file systems do not say.
+        let kind = Some(entry.file_type()).filter(|kind| *kind != FileType::Unknown);
+        let kind = kind.map_or_else(|| stated(dir.as_fd(), name), Ok)?;
         found.push((name.to_owned(), kind == FileType::Directory));
     }
     Ok(found)
 }
 
-fn kind(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileType, Errno> {
+fn stated(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileType, Errno> {
     let found = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(found.st_mode))
 }
@@ -143,7 +142,7 @@ mod tests {
         std::fs::write(out.join("a/b/file"), "").unwrap();
         std::os::unix::fs::symlink(&other, out.join("a/link")).unwrap();
         for locked in ["a/b/c", "a/b", "a"] {
-            std::fs::set_permissions(out.join(locked), Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(out.join(locked), Permissions::from_mode(0o000)).unwrap();
         }
         remove(&out).unwrap();
         remove(&out).unwrap();
