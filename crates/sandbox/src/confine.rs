@@ -44,7 +44,7 @@ impl Confinement {
     /// Prepares a policy's rules; `tmp` is the unit's own temporary directory. What the filter leaves to the
     /// [deputy](crate::deputy) is announced on `line`.
     pub(crate) fn new(policy: &Policy, tmp: &Path, line: OwnedFd) -> Result<Self, Error> {
-        if policy.network == Network::Loopback {
+        if matches!(policy.network, Network::Loopback | Network::Door) {
             return Err(Error::Unsupported(
                 "a private loopback network needs bubblewrap, not landlock".into(),
             ));

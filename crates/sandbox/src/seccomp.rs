@@ -238,7 +238,7 @@ fn answers(network: Network, level: Level) -> BTreeMap<u32, Answer> {
     match network {
         Network::None => set(&sockets, judged(Test::admit(0, &[UNIX]))),
         // Others, such as those between a virtual machine and its host, know no network namespace.
-        Network::Loopback => set(&sockets, judged(Test::admit(0, INTERNET))),
+        Network::Loopback | Network::Door => set(&sockets, judged(Test::admit(0, INTERNET))),
         Network::Full => {}
     }
     if level == Level::Landlock {
@@ -253,7 +253,9 @@ fn answers(network: Network, level: Level) -> BTreeMap<u32, Answer> {
         // Landlock stops nobody from connecting to a socket that has a name in the file system, and who answers there
         // may be the machine's service manager. A pair of datagram sockets can be sent elsewhere, one of streams cannot.
         match network {
-            Network::None | Network::Loopback => set(&[libc::SYS_socket], Answer::Refused),
+            Network::None | Network::Loopback | Network::Door => {
+                set(&[libc::SYS_socket], Answer::Refused);
+            }
             Network::Full => set(&[libc::SYS_socket], judged(Test::refuse(0, &[UNIX]))),
         }
         const DATAGRAM: &[u32; 1] = &[libc::SOCK_DGRAM.cast_unsigned()];
