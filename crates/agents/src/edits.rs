@@ -154,7 +154,7 @@ impl Replacement {
         match (text, self.search.is_empty()) {
             (None, true) => return Ok(self.replace.clone()),
             (None, false) => return Err(EditFault::NoFile),
-            (Some(text), true) if text.is_empty() => return Ok(self.replace.clone()),
+            (Some(""), true) => return Ok(self.replace.clone()),
             (Some(_), true) => return Err(EditFault::FileExists),
             (Some(_), false) => {}
         }

@@ -3,6 +3,8 @@
 use empiric_core::{Outcome, Study, Trial, Verdict};
 use empiric_report::Status;
 
+pub(crate) use empiric_core::quote::clean;
+
 /// A value with about five significant digits.
 pub(crate) fn number(value: f64) -> String {
     let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
@@ -100,15 +102,6 @@ pub(crate) fn arms(settings: &empiric_core::study::Settings) -> String {
             format!("arms {}", named.collect::<Vec<_>>().join(", "))
         }
     }
-}
-
-/// `text` with its line breaks, without what a terminal would act on, or what would show other words than there are
-/// (bidirectional and invisible characters; Unicode UAX 9, UTR 36).
-pub(crate) fn clean(text: &str) -> String {
-    let deceptive = |c: char| matches!(u32::from(c), 0x061c | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe0000..=0xe0fff);
-    let mut text = empiric_evaluate::contract::harmless(text, usize::MAX);
-    text.retain(|c| !deceptive(c));
-    text
 }
 
 /// What the study can find, given its noise, in a sentence.
