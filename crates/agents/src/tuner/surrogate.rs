@@ -23,6 +23,8 @@ use super::{
 const COORDINATES: usize = 16;
 /// Observations taken in, those nearest to the center first, which bounds the cost of a fit.
 const OBSERVATIONS: usize = 48;
+/// Those of them, the nearest, that lengths and misfit are judged by, some fifty times for each fit.
+const JUDGED: usize = 32;
 /// Least observations that a fit is worth.
 const LEAST: usize = 6;
 /// Sweeps of the coordinate search over lengths, amplitude and misfit.
@@ -114,7 +116,7 @@ impl<'a> Surrogate<'a> {
         }
         let unit = tame(&mut seen, history.noise)?;
         let mean = seen.iter().map(|one| one.y).sum::<f64>() / seen.len() as f64;
-        let hyper = search(&seen, mean, coordinates.len());
+        let hyper = search(&seen[..seen.len().min(JUDGED)], mean, coordinates.len());
         let running: Vec<Vec<f64>> =
             history.running().filter(|point| alike(point)).map(place).collect();
         let mut fitted = Self {
