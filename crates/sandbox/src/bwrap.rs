@@ -52,8 +52,8 @@ pub(crate) fn options(policy: &Policy, apart: bool, handed: &Handed<'_>) -> Vec<
         "--die-with-parent",
     ]);
     match policy.network {
-        Network::None if apart => {}
-        Network::None | Network::Loopback => args.push(["--unshare-net"]),
+        Network::None | Network::Door if apart => {}
+        Network::None | Network::Loopback | Network::Door => args.push(["--unshare-net"]),
         Network::Full => {}
     }
     args.push(["--cap-drop", "ALL", "--clearenv"]);

@@ -2,35 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use empiric_core::{Metric, Outcome, Purpose, Replicate, Split, Study, Trial, TrialNo, Verdict};
-use empiric_decide::{Summary, stats::Sample};
+use empiric_core::{Metric, Outcome, Split, Study, Trial};
+use empiric_decide::Summary;
 
 use super::{
-    Facts,
     svg::Px,
     text::{counted, esc, flat, line, number, put},
 };
+use crate::{Facts, Mark, Report, curve};
 
 /// One study with what has been worked out of it once.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) study: &'a Study,
+    pub(super) report: &'a Report,
     pub(super) facts: &'a Facts,
     pub(super) summary: Summary,
 }
 
-/// A trial's mean on the search split, as proposers see it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scored {
-    pub(super) mean: f64,
-    pub(super) n: usize,
-    /// The segment that it was measured in first; other segments' values are not mixed in.
-    pub(super) segment: u32,
-}
-
 impl<'a> View<'a> {
-    pub(super) fn new(study: &'a Study, facts: &'a Facts) -> Self {
-        Self { study, facts, summary: empiric_decide::summary(study) }
+    pub(super) fn new(study: &'a Study, report: &'a Report) -> Self {
+        let facts = &report.facts;
+        Self { study, report, facts, summary: empiric_decide::summary(study) }
     }
 
     pub(super) fn metric(&self) -> &'a Metric {
@@ -48,42 +41,9 @@ impl<'a> View<'a> {
         if unit.is_empty() { String::new() } else { format!("\u{a0}{}", line(unit, 24)) }
     }
 
-    /// The search score of `trial`.
-    pub(super) fn scored(&self, trial: &Trial) -> Option<Scored> {
-        let metric = &self.metric().name;
-        let search = |replicate: &&Replicate| replicate.purpose == Purpose::Search;
-        let mut usable = trial.replicates.iter().filter(search).filter_map(|replicate| {
-            Some((replicate.segment, replicate.value(metric, Split::Search)?))
-        });
-        let (segment, first) = usable.next()?;
-        let rest = usable.filter(|(other, _)| *other == segment).map(|(_, value)| value);
-        let values: Vec<f64> = std::iter::once(first).chain(rest).collect();
-        let sample = Sample::of(&values);
-        sample.mean.is_finite().then_some(Scored { mean: sample.mean, n: sample.n, segment })
-    }
-
-    /// Values of `trial` from its own confirmation.
-    pub(super) fn confirmed(&self, trial: &Trial, split: Split) -> Sample {
-        let own = |replicate: &&Replicate| replicate.purpose == Purpose::Confirm { of: trial.no };
-        let Some(segment) = trial.replicates.iter().rfind(own).map(|last| last.segment) else {
-            return Sample::of(&[]);
-        };
-        let purpose = Purpose::Confirm { of: trial.no };
-        let values = trial.values(&self.metric().name, split, purpose, segment);
-        Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
-    }
-
     /// Splits that the baseline has values of the metric on.
     pub(super) fn splits(&self) -> BTreeSet<Split> {
-        let replicates = self.study.trial(TrialNo::BASELINE).map(|trial| &trial.replicates);
-        replicates
-            .into_iter()
-            .flatten()
-            .filter_map(|replicate| replicate.result.as_ref())
-            .flat_map(|result| &result.measurements)
-            .filter(|measurement| measurement.metric == self.metric().name)
-            .map(|measurement| measurement.split)
-            .collect()
+        curve::splits(self.study)
     }
 
     /// The hypothesis of `trial` on one line, unescaped and not yet bounded.
@@ -92,47 +52,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// How a trial is drawn: its outcome has a shape, a colour and a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Mark {
-    Baseline,
-    Keep,
-    Inconclusive,
-    Discard,
-    Failed,
-    Open,
-}
-
+/// How marks are drawn: each has a shape, a colour and a name.
 impl Mark {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Baseline, Self::Keep, Self::Inconclusive, Self::Discard, Self::Failed, Self::Open];
-
-    pub(super) fn of(trial: &Trial) -> Self {
-        match &trial.outcome {
-            _ if trial.no == TrialNo::BASELINE => Self::Baseline,
-            None => Self::Open,
-            Some(Outcome::Failed(_)) => Self::Failed,
-            Some(Outcome::Valid { verdict, .. }) => match verdict {
-                Verdict::Baseline => Self::Baseline,
-                Verdict::Keep => Self::Keep,
-                Verdict::Discard => Self::Discard,
-                Verdict::Inconclusive => Self::Inconclusive,
-            },
-        }
-    }
-
-    /// Its name, which is its class in the style sheet too.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Keep => "keep",
-            Self::Inconclusive => "inconclusive",
-            Self::Discard => "discard",
-            Self::Failed => "failed",
-            Self::Open => "open",
-        }
-    }
-
     /// Draws it around a place, `r` pixels from middle to edge; `title` is plain text shown on hovering.
     pub(super) fn draw(self, out: &mut String, Px(x): Px, Px(y): Px, r: f64, title: &str) {
         let (tag, shape) = match self {
