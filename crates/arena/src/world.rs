@@ -315,6 +315,7 @@ fn edit(
         tree: TreeId(hash),
         commit: CommitId(hash),
         files: Vec::new(),
+        thought: None,
         inspection: Inspection::default(),
         detail,
     }

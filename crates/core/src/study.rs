@@ -15,8 +15,10 @@ use crate::{
 };
 
 mod asked;
+mod library;
 
 pub use asked::{Contest, ErrorControl, Fixed, OutOfOrder, Rules, Settings, State};
+pub use library::{Learned, Library};
 
 /// A study, folded from its events.
 #[derive(Debug, Clone)]
@@ -48,6 +50,7 @@ pub struct Study {
     cost: Cost,
     last_at: Option<Timestamp>,
     course: Course,
+    library: Library,
 }
 
 /// Concluded trials by outcome; the baseline is not counted.
@@ -103,6 +106,7 @@ impl Study {
             cost: Cost::default(),
             last_at: None,
             course: Course::default(),
+            library: Library::default(),
         })
     }
 
@@ -127,6 +131,9 @@ impl Study {
         let fail = |what: String| OutOfOrder { seq: record.seq, what };
         if record.seq != self.seq + 1 {
             return Err(fail(format!("expected event {}", self.seq + 1)));
+        }
+        if let Some(what) = self.library.refuses(self, &record.event) {
+            return Err(fail(what));
         }
         match &record.event {
             Event::StudyOpened { .. } => return Err(fail("the study is open already".to_owned())),
@@ -160,6 +167,8 @@ impl Study {
                     arm: arm.clone(),
                     ask: ask.clone(),
                     edit: None,
+                    calls: Vec::new(),
+                    rehearsals: Vec::new(),
                     replicates: Vec::new(),
                     quarantine: None,
                     outcome: None,
@@ -168,6 +177,18 @@ impl Study {
                 }));
                 self.open.insert(*trial);
             }
+            Event::Called { trial, call } => {
+                self.trial_mut(*trial).map_err(fail)?.calls.push(call.clone());
+                self.cost += call.cost();
+            }
+            Event::Rehearsed { trial, rehearsal } => {
+                self.trial_mut(*trial).map_err(fail)?.rehearsals.push(rehearsal.clone());
+                self.cost += Cost { wall_s: 0.0, ..rehearsal.cost };
+            }
+            Event::Staffed { .. }
+            | Event::IdeaAdded { .. }
+            | Event::IdeaChanged { .. }
+            | Event::Learned { .. } => {}
             Event::Proposed { trial, edit } => {
                 self.trial_mut(*trial).map_err(fail)?.edit = Some(edit.clone());
                 self.by_tree.entry(edit.tree).or_insert(*trial);
@@ -247,6 +268,9 @@ impl Study {
         }
         let subject = record.event.trial().and_then(|no| self.trials.get(no.0 as usize));
         self.course.take(&self.task, record, subject.map(|trial| &**trial));
+        let mut library = std::mem::take(&mut self.library);
+        library.take(self, record, subject.map(|trial| &**trial));
+        self.library = library;
         if let Some(last) = self.last_at {
             self.cost.wall_s += record.at.duration_since(last).as_secs_f64().max(0.0);
         }
@@ -518,6 +542,12 @@ impl Study {
     #[must_use]
     pub fn course(&self) -> &Course {
         &self.course
+    }
+
+    /// What proposers left behind and read again.
+    #[must_use]
+    pub fn library(&self) -> &Library {
+        &self.library
     }
 
     /// The seed of place `index` in the stream of `purpose`.

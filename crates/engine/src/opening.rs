@@ -167,6 +167,7 @@ impl Engine {
                 tree,
                 commit,
                 files: Vec::new(),
+                thought: None,
                 inspection: inspect(&store, &task, tree, tree)?,
                 detail: serde_json::Value::Null,
             })

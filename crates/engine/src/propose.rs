@@ -48,6 +48,7 @@ impl Workshop {
             tree: TreeId([0; 20]),
             commit: CommitId([0; 20]),
             files: Vec::new(),
+            thought: None,
             inspection: Inspection::default(),
             detail,
         };
@@ -76,6 +77,7 @@ impl Workshop {
             tree: TreeId([0; 20]),
             commit: CommitId([0; 20]),
             files: Vec::new(),
+            thought: None,
             inspection: Inspection::default(),
             detail: serde_json::Value::Null,
         };

@@ -352,6 +352,7 @@ impl Sim {
             tree: TreeId(tree),
             commit: CommitId(tree),
             files: Vec::new(),
+            thought: None,
             inspection: empiric_core::Inspection::default(),
             detail: proposal.detail.clone(),
         };
