@@ -3,6 +3,7 @@
 //! A proposer is untrusted. Nothing it says about its edit is believed: the engine computes what changed from trees,
 //! checks it, and measures it.
 
+pub mod digest;
 mod edits;
 mod proposer;
 mod tuner;
