@@ -5,9 +5,13 @@
 
 pub mod digest;
 mod edits;
+mod null;
 mod proposer;
+mod registry;
 mod tuner;
 
 pub use edits::{EditError, EditFault, Edits};
+pub use null::Null;
 pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
-pub use tuner::{Tuner, starved};
+pub use registry::{Entry, PROPOSERS, Workbench, entry};
+pub use tuner::{Random, Tuner, starved};

@@ -136,8 +136,7 @@ impl Policy for Ideas {
     fn tell(&mut self, _: &Study, _: &Record) {}
 
     fn ask(&self, study: &Study) -> Ask {
-        let arm = study.trials().last().map_or("", |trial| trial.arm.as_str());
-        let base = match mood(study, arm) {
+        let base = match mood(study, study.seen().unwrap_or_default()) {
             Mood::Honeymoon { of, .. } => of,
             Mood::Normal | Mood::Leap => study.champion(),
         };

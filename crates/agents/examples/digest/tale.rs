@@ -9,7 +9,7 @@ use empiric_core::{
     TrialNo, Verdict,
     idea::Level,
     seed,
-    study::{Rules, Settings},
+    study::{Arm, Rules, Settings},
     task::{Command, Environment, Limits, Network, Recipe, Stage, Surface},
     trial::{Direction, Measured},
 };
@@ -134,7 +134,7 @@ impl Tale {
     fn measured(&mut self, trial: TrialNo, value: f64) {
         self.ids += 1;
         let replicate = ReplicateId(Uuid::from_u128(self.ids));
-        let seed = self.study.seed(Purpose::Search, 0);
+        let seed = self.study.seed(trial, Purpose::Search, 0);
         let slot = "slot0".to_owned();
         self.push(Event::Leased {
             replicate,
@@ -182,8 +182,7 @@ fn settings() -> Settings {
     Settings {
         seed: 7,
         budget: Budget::default(),
-        arms: vec![ARM.to_owned()],
-        policy: "specialists".to_owned(),
+        arms: vec![Arm { name: ARM.to_owned(), ..Arm::of("tuner", "specialists") }],
         rules: Rules::default(),
     }
 }
