@@ -41,6 +41,7 @@ const EDGES: [(&str, &[&str]); 20] = [
             "executor",
             "ledger",
             "lineage",
+            "llm",
             "sandbox",
             "search",
             "supervise",

@@ -9,12 +9,15 @@
 mod asking;
 mod budget;
 mod dispatcher;
+mod errands;
 mod layout;
 mod opening;
 mod propose;
+mod recorder;
 mod rehearse;
 mod replay;
 mod requests;
+mod served;
 mod verify;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -27,6 +30,7 @@ use empiric_sandbox::{Cgroup, Level};
 
 pub use dispatcher::{Control, Ended, Engine, Notice};
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
+pub use recorder::Recorder;
 pub use rehearse::{Edited, rehearse};
 pub use verify::{Checked, Fault, Verification, verify};
 
@@ -54,6 +58,8 @@ pub struct Options {
     pub cgroup: Cgroup,
     /// Who makes edits, by arm; needed of every arm that new trials are asked of.
     pub proposers: BTreeMap<String, Arc<dyn Proposer>>,
+    /// Where the calls of models are kept, where any are made.
+    pub recorder: Option<Arc<Recorder>>,
     /// The time.
     pub clock: Clock,
     /// This machine's name.

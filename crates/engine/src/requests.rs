@@ -56,7 +56,13 @@ impl Engine {
                 }
                 vec![Event::IdeaChanged { idea, by, change }]
             }
-            Request::Budget { budget } => vec![Event::BudgetSet { budget }],
+            Request::Budget { budget } => {
+                self.served.pausing = None;
+                if let Some(recorder) = &self.options.recorder {
+                    recorder.budget(&budget);
+                }
+                vec![Event::BudgetSet { budget }]
+            }
             Request::Submit { submission } => {
                 let no = self.study.next_trial();
                 trial = Some(no);
