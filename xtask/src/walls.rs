@@ -50,7 +50,7 @@ const EDGES: [(&str, &[&str]); 20] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "llm",
             "report", "sandbox", "search", "tasks",
         ],
     ),

@@ -26,7 +26,10 @@ pub(crate) fn show(trial: &Trial, blobs: &Blobs) -> Result<(), Failure> {
             words::seconds(call.wall_s),
             fault.unwrap_or_default()
         ))?;
-        let request = blobs.get(call.request).ok().and_then(|bytes| serde_json::from_slice::<Request>(&bytes).ok());
+        let request = blobs
+            .get(call.request)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Request>(&bytes).ok());
         match request {
             Some(request) => {
                 // What was shown with the call before is not shown again; a conversation that was made shorter begins anew.
@@ -50,12 +53,15 @@ pub(crate) fn show(trial: &Trial, blobs: &Blobs) -> Result<(), Failure> {
 /// What came back; a reply is shown with the request after it, so only the last one and failures are shown here.
 fn answer(call: &Call, blobs: &Blobs) -> Result<(), Failure> {
     let answer = blobs.get(call.answer).ok();
-    let answer = answer.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()).unwrap_or_default();
+    let answer =
+        answer.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()).unwrap_or_default();
     if let Some(error) = answer.get("err") {
         return block("failed", error.get("message").and_then(Value::as_str).unwrap_or("no words"));
     }
-    let parts = answer.pointer("/ok/content").and_then(Value::as_array).cloned().unwrap_or_default();
-    let parts = parts.into_iter().filter_map(|content| serde_json::from_value::<Content>(content).ok());
+    let parts =
+        answer.pointer("/ok/content").and_then(Value::as_array).cloned().unwrap_or_default();
+    let parts =
+        parts.into_iter().filter_map(|content| serde_json::from_value::<Content>(content).ok());
     parts.into_iter().try_for_each(|content| part("reply", &content))
 }
 
@@ -65,7 +71,9 @@ fn part(who: &str, content: &Content) -> Result<(), Failure> {
         Content::Image { media_type, .. } => block(who, &format!("({media_type})")),
         Content::Thinking { .. } => block(who, "(thinking)"),
         Content::Call(call) => block(who, &format!("{} {}", call.name, call.arguments)),
-        Content::Result { text, failed, .. } => block(if *failed { "refused" } else { "tool" }, text),
+        Content::Result { text, failed, .. } => {
+            block(if *failed { "refused" } else { "tool" }, text)
+        }
     }
 }
 
@@ -78,7 +86,8 @@ fn block(who: &str, text: &str) -> Result<(), Failure> {
 }
 
 fn clean(text: &str, limit: usize) -> String {
-    let kept: String = text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).take(limit).collect();
+    let kept: String =
+        text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).take(limit).collect();
     if text.chars().nth(limit).is_some() { format!("{kept}…") } else { kept }
 }
 

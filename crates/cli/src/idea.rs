@@ -7,7 +7,11 @@ use empiric_core::{IdeaChange, IdeaNo, Reach, Sketch, idea::Level};
 use empiric_ledger::{Reader, Request};
 use serde_json::json;
 
-use crate::{ask, exit::{Failure, Kind}, look, out, words};
+use crate::{
+    ask,
+    exit::{Failure, Kind},
+    look, out, words,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Idea {
@@ -154,10 +158,15 @@ fn add(args: &Add) -> Result<(), Failure> {
         return Err(Failure::say(Kind::Usage, "the idea says nothing"));
     }
     let surfaces = &study.task().surfaces;
-    if let Some(name) = args.surface.as_ref().filter(|name| surfaces.iter().all(|known| known.name != **name)) {
+    if let Some(name) =
+        args.surface.as_ref().filter(|name| surfaces.iter().all(|known| known.name != **name))
+    {
         let known: Vec<&str> = surfaces.iter().map(|known| known.name.as_str()).collect();
-        return Err(Failure::say(Kind::Input, format!("there is no surface `{name}` in this task"))
-            .hint(format!("its surfaces are {}", known.join(", "))));
+        return Err(Failure::say(
+            Kind::Input,
+            format!("there is no surface `{name}` in this task"),
+        )
+        .hint(format!("its surfaces are {}", known.join(", "))));
     }
     let reach = match args.reach {
         ReachName::Parameter => Reach::Parameter,
@@ -194,8 +203,10 @@ fn list(args: &List) -> Result<(), Failure> {
             continue;
         }
         let trials: Vec<String> = idea.trials.iter().map(ToString::to_string).collect();
-        let evidence = if trials.is_empty() { String::new() } else { format!(" [{}]", trials.join(", ")) };
-        let reason = if idea.reason.is_empty() { String::new() } else { format!(" ({})", idea.reason) };
+        let evidence =
+            if trials.is_empty() { String::new() } else { format!(" [{}]", trials.join(", ")) };
+        let reason =
+            if idea.reason.is_empty() { String::new() } else { format!(" ({})", idea.reason) };
         let line = format!(
             "{:<5} {:<8} {:<10} {:<7} {}{evidence}{reason}",
             idea.no, idea.status, sketch.reach, sketch.priority, sketch.text

@@ -1,14 +1,23 @@
 //! Models on the command line: which, where they are, what they are told, and who pays.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use empiric_agents::{Kit, prompts::Prompts, roster};
 use empiric_core::{Role, Study, Task};
 use empiric_engine::{Layout, Recorder};
-use empiric_llm::{Catalogue, Client, Limits, ModelId, Options, Patience, Purse, SystemClock, Timeouts};
+use empiric_llm::{
+    Catalogue, Client, Limits, ModelId, Options, Patience, Purse, SystemClock, Timeouts,
+};
 
-use crate::{ambient, exit::{Failure, Kind}};
+use crate::{
+    ambient,
+    exit::{Failure, Kind},
+};
 
 /// The words that name models.
 #[derive(Debug, Clone, Default, Args)]
@@ -82,7 +91,11 @@ fn recorded(study: &Study) -> Result<Vec<ModelId>, Failure> {
     let arms = study.settings().arms.iter();
     let team = arms.filter_map(|arm| study.library().team(&arm.name)).next();
     let models = team.iter().flat_map(|team| &team.models);
-    models.map(|model| model.parse().map_err(|error| Failure::new(Kind::Study, anyhow::Error::new(error)))).collect()
+    models
+        .map(|model| {
+            model.parse().map_err(|error| Failure::new(Kind::Study, anyhow::Error::new(error)))
+        })
+        .collect()
 }
 
 fn catalogue(args: &ModelArgs, ids: &[ModelId]) -> Result<Catalogue, Failure> {
@@ -115,8 +128,11 @@ fn prompts(args: &ModelArgs) -> Result<Prompts, Failure> {
     for entry in fs_err::read_dir(dir).map_err(|error| Failure::new(Kind::Input, error))? {
         let path = entry?.path();
         let name = path.file_stem().and_then(|name| name.to_str());
-        if let Some(name) = name.filter(|_| path.extension().is_some_and(|extension| extension == "md")) {
-            let text = fs_err::read_to_string(&path).map_err(|error| Failure::new(Kind::Input, error))?;
+        if let Some(name) =
+            name.filter(|_| path.extension().is_some_and(|extension| extension == "md"))
+        {
+            let text =
+                fs_err::read_to_string(&path).map_err(|error| Failure::new(Kind::Input, error))?;
             texts.insert(name.to_owned(), text);
         }
     }

@@ -17,6 +17,7 @@ mod recorder;
 mod rehearse;
 mod replay;
 mod requests;
+mod rerun;
 mod served;
 mod verify;
 
@@ -32,6 +33,7 @@ pub use dispatcher::{Control, Ended, Engine, Notice};
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
 pub use recorder::Recorder;
 pub use rehearse::{Edited, rehearse};
+pub use rerun::{Replayed, replay};
 pub use verify::{Checked, Fault, Verification, verify};
 
 /// Everything a session needs; nothing is read from the environment.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo};
+use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo, study::State};
 use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Logs, Pool};
 use empiric_ledger::{Blobs, Inbox, Ledger, Reader};

@@ -44,7 +44,8 @@ pub fn replay(layout: &Layout) -> Result<Replayed, Error> {
         true => Arc::new(Store::open(&layout.store())?),
         false => return Ok(found),
     };
-    let house = House { layout, workshop: Workshop { store, rules }, blobs: Blobs::of(layout.root()) };
+    let house =
+        House { layout, workshop: Workshop { store, rules }, blobs: Blobs::of(layout.root()) };
     let mut asked: BTreeMap<TrialNo, Study> = BTreeMap::new();
     loop {
         let page = reader.records(study.seq(), 1000)?;
@@ -52,13 +53,14 @@ pub fn replay(layout: &Layout) -> Result<Replayed, Error> {
             return Ok(found);
         }
         for record in page {
-            let recorded = match &record.event {
-                Event::Proposed { trial, edit } => Some((*trial, Ok(edit.clone()))),
-                Event::Concluded { trial, outcome: Outcome::Failed(failure) } => {
-                    Some((*trial, Err(failure.clone())))
-                }
-                _ => None,
-            };
+            let mut recorded = None;
+            if let Event::Proposed { trial, edit } = &record.event {
+                recorded = Some((*trial, Ok(edit.clone())));
+            } else if let Event::Concluded { trial, outcome: Outcome::Failed(failure) } =
+                &record.event
+            {
+                recorded = Some((*trial, Err(failure.clone())));
+            }
             if let Some((no, recorded)) = recorded
                 && let Some(then) = asked.remove(&no)
                 && let Some(trial) = study.trial(no)
@@ -105,7 +107,9 @@ impl House<'_> {
         let made = Specialists::recorded(proposer, Team::clone(team), texts, client);
         let proposer: Arc<dyn Proposer> = match made {
             Ok(made) => Arc::new(made),
-            Err(error) => return Ok(Some(format!("{no}: its prompts are not this version's: {error}"))),
+            Err(error) => {
+                return Ok(Some(format!("{no}: its prompts are not this version's: {error}")));
+            }
         };
         let seen = then.of_arm(&trial.arm);
         let counter = Counter {
@@ -120,12 +124,12 @@ impl House<'_> {
         let made = self.workshop.draft(&*proposer, no, &trial.ask, &seen, Arc::new(counter));
         let apart = |edit: &Edit| Edit { commit: CommitId([0; 20]), ..edit.clone() };
         Ok(match (made, recorded) {
-            (Ok(made), Ok(recorded)) if apart(&made.0) == apart(recorded) => None,
+            (Ok(made), Ok(recorded)) if apart(&made) == apart(recorded) => None,
             (Err(made), Err(recorded)) if made == *recorded => None,
-            (Ok(made), _) => {
-                let made = made.0;
-                Some(format!("{no} is proposed again as tree {}: {}", made.tree, made.hypothesis.text))
-            }
+            (Ok(made), _) => Some(format!(
+                "{no} is proposed again as tree {}: {}",
+                made.tree, made.hypothesis.text
+            )),
             (Err(made), _) => Some(format!("{no} ends again with {made}: {}", made.excerpt)),
         })
     }

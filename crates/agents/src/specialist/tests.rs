@@ -213,9 +213,9 @@ fn session(answers: Vec<Result<Reply, Class>>) -> Told {
 /// The results of the last turn of a request.
 fn results(call: &Call) -> Vec<(String, bool)> {
     let last = call.request.turns.last().unwrap();
-    let result = |part: &Content| match part {
-        Content::Result { text, failed, .. } => Some((text.clone(), *failed)),
-        _ => None,
+    let result = |part: &Content| {
+        let Content::Result { text, failed, .. } = part else { return None };
+        Some((text.clone(), *failed))
     };
     last.content.iter().filter_map(result).collect()
 }
