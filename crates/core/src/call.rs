@@ -8,7 +8,7 @@ use crate::{BlobId, Cost, Failure, Spend, Usage};
 /// One call of a model for one trial. Request and reply are blobs, so that the call can be made again without a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// Its place among the calls for its trial, from 0.
+    /// Its place among the calls for its trial, from 0. One that was broken off is made again under the same number.
     pub index: u32,
     /// The role that asked.
     pub role: String,

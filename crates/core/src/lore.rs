@@ -124,7 +124,7 @@ impl Lore {
         if let Event::Called { call, .. } = &record.event {
             let credit = self.credits.entry(call.model.clone()).or_default();
             credit.money += call.spend.money;
-            credit.running += u32::from(call.index == 0);
+            credit.running += u32::from(trial.calls.len() == 1);
         } else if let Event::Concluded { outcome, .. } = &record.event {
             self.concluded(study, trial, outcome);
         }

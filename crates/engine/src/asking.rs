@@ -101,6 +101,12 @@ impl Engine {
         (!far).then(|| turn.arm.to_owned())
     }
 
+    /// Whether every trial has ended, but for those that nobody here can propose.
+    pub(crate) fn all_ended(&self) -> bool {
+        let open = self.study.open_trials().len();
+        open == 0 || (!self.options.search && self.unproposed().len() == open)
+    }
+
     /// Trials that were asked for and have no edit and nobody making one.
     pub(crate) fn unproposed(&self) -> Vec<TrialNo> {
         let open = self.study.open_trials().iter().copied();

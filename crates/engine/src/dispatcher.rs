@@ -241,7 +241,7 @@ impl Engine {
             Room::Spent("requests answered".to_owned())
         };
         if let Room::Spent(reason) = &room
-            && self.study.open_trials().is_empty()
+            && self.all_ended()
             && self.proposing.is_empty()
             && !self.inbox.has_requests()?
             && let Some(ended) = self.close(reason, &mut wanted).await?

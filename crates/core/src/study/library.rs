@@ -37,9 +37,10 @@ impl Library {
     pub(crate) fn refuses(&self, study: &Study, event: &Event) -> Option<String> {
         match event {
             Event::Called { trial, call } => {
+                // A call that was broken off is made again under its number.
                 let due = study.trial(*trial).map(|trial| trial.calls.len());
-                (due != Some(call.index as usize))
-                    .then(|| format!("call {} of {trial} is not its next", call.index))
+                let fits = due.is_some_and(|due| call.index as usize <= due);
+                (!fits).then(|| format!("call {} of {trial} is not its next", call.index))
             }
             Event::Rehearsed { trial, rehearsal } => {
                 let due = study.trial(*trial).map(|trial| trial.rehearsals.len());
