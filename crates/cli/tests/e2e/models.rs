@@ -94,7 +94,7 @@ fn turner(asked: &Asked) -> Say {
     }
 }
 
-fn run<'a>(server: &ModelServer, more: &[&'a str]) -> Vec<String> {
+fn run(server: &ModelServer, more: &[&str]) -> Vec<String> {
     let words = [
         "run",
         "task",
