@@ -4,7 +4,7 @@
 //! door. An event is in the ledger before anything acts on it; every consumer reads the same events. Nothing
 //! downstream calls back: replicates and proposals report over one channel.
 //!
-//! This crate knows no terminal, no web, no database and no model.
+//! This crate knows no terminal, no web and no database, and asks no model: it keeps the calls that proposers make.
 
 mod asking;
 mod budget;
