@@ -3,6 +3,7 @@
 //! A proposer is untrusted. Nothing it says about its edit is believed: the engine computes what changed from trees,
 //! checks it, and measures it.
 
+mod command;
 pub mod digest;
 mod edits;
 mod errands;
@@ -14,6 +15,7 @@ pub mod roster;
 mod specialist;
 mod tuner;
 
+pub use command::{CommandAgent, CommandOptions, Driver, Transcript, Version};
 pub use edits::{EditError, EditFault, Edits};
 pub use errands::{Changes, Errands, Halt, Rehearsed, Unserved};
 pub use null::Null;
