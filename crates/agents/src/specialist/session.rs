@@ -59,7 +59,7 @@ impl Session<'_> {
             self.team.reply_tokens,
         );
         request.cache = true;
-        request.tools = Tools::open(self.channels);
+        request.tools = super::tools::open(self.channels);
         let (mut watch, mut notes, mut overflowed) = (Watch::default(), Notes::default(), false);
         for nth in 0..self.team.turns {
             let reply = match self.ask(&request, nth) {

@@ -4,19 +4,25 @@
 use std::sync::Arc;
 
 use empiric_core::{
-    Failure, Hypothesis, IdeaNo, Insight, Operator, Outcome, Prediction, Reach, Role, Sketch,
-    Thought, TrialNo, lore::surface, trial::Direction,
+    Failure, Hypothesis, IdeaNo, Operator, Prediction, Reach, Role, Sketch, Thought,
 };
-use empiric_llm::Tool;
 use regex::RegexBuilder;
-use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{quote::quoted, workspace::Workspace};
 use crate::{
     Brief, Files, Proposal,
     digest::{Channels, number, one_line, signed},
+};
+
+mod past;
+mod words;
+
+pub(super) use words::open;
+use words::{
+    AddInsight, GiveUp, Nothing, One, Patch, Path, Read, ReadTrial, Replace, Search, Submit,
+    Trials, Two, Write,
 };
 
 /// Most bytes of one answer.
@@ -27,147 +33,8 @@ const LINES: usize = 400;
 const PLACES: usize = 60;
 /// Smoke stages that one session may run.
 const REHEARSALS: u32 = 3;
-/// Trials that a query lists.
-const LISTED: usize = 30;
-/// Trials that a query looks at.
-const LOOKED_AT: usize = 2000;
 /// Most bytes of a file that a session may write.
 const WRITTEN: usize = 256 << 10;
-
-/// No arguments.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Read {
-    /// Path within the recipe.
-    path: String,
-    /// First line, from 1.
-    #[serde(default)]
-    from: Option<usize>,
-    /// How many lines; at most 400.
-    #[serde(default)]
-    lines: Option<usize>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Search {
-    /// A regular expression, matched line by line.
-    pattern: String,
-    /// Only in this file.
-    #[serde(default)]
-    path: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Replace {
-    /// Path within the recipe.
-    path: String,
-    /// Text that is in the file exactly once.
-    search: String,
-    /// What comes in its place.
-    replace: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Write {
-    /// Path within the recipe.
-    path: String,
-    /// The whole file.
-    text: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Path {
-    /// Path within the recipe.
-    path: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Patch {
-    /// A unified or git diff against the files as they are now.
-    patch: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Trials {
-    /// Only trials on this surface.
-    #[serde(default)]
-    surface: Option<String>,
-    /// Only trials that ended so: `keep`, `discard`, `inconclusive`, or a failure's name such as `exception`.
-    #[serde(default)]
-    outcome: Option<String>,
-    /// Only trials whose hypothesis has this word.
-    #[serde(default)]
-    word: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct One {
-    /// The trial, such as `t17`.
-    trial: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Two {
-    /// The older trial, such as `t0`.
-    from: String,
-    /// The newer trial.
-    to: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ReadTrial {
-    /// The trial, such as `t17`.
-    trial: String,
-    /// Path within its recipe.
-    path: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct AddInsight {
-    /// What was learnt, in one or two sentences.
-    text: String,
-    /// Trials that ended and show it, such as `t17`.
-    trials: Vec<String>,
-}
-
-/// Hands the edit in.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Submit {
-    /// What is believed and why it is worth measuring, in one or two sentences.
-    hypothesis: String,
-    /// Which way the metric will move.
-    direction: Direction,
-    /// By how much, in the metric's unit.
-    #[serde(default)]
-    size: Option<f64>,
-    /// How far the change reaches.
-    reach: Reach,
-    /// The idea of the library that it tries, such as `i3`.
-    #[serde(default)]
-    idea: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct GiveUp {
-    /// Why there is nothing worth a trial here.
-    reason: String,
-}
 
 /// What a call of a tool came to.
 pub(super) enum Answer {
@@ -197,66 +64,9 @@ pub(super) struct Tools<'a> {
 type Said = Result<String, Answer>;
 
 impl Tools<'_> {
-    /// The tools that are open to the session, in a fixed order.
-    pub(super) fn open(channels: &Channels) -> Vec<Tool> {
-        let mut tools = vec![
-            tool::<Nothing>(
-                "list_files",
-                "List the recipe's editable files with their sizes, and which of them you own.",
-            ),
-            tool::<Read>("read_file", "Read a file of the workspace, with line numbers."),
-            tool::<Search>("search", "Find a regular expression in the workspace."),
-            tool::<Replace>("replace", "Replace text that is in a file exactly once."),
-            tool::<Write>("write_file", "Write a whole file; for new files and complete rewrites."),
-            tool::<Path>("delete_file", "Delete a file."),
-            tool::<Patch>("apply_patch", "Apply a unified diff to the workspace."),
-            tool::<Nothing>("diff", "Show what you have changed so far."),
-            tool::<Nothing>(
-                "check",
-                "Check the edit as handing it in would: syntax, ownership, size, repetition.",
-            ),
-            tool::<Nothing>(
-                "estimate",
-                "Say how large the edit is and how near the parent came to limits of size and time.",
-            ),
-            tool::<Nothing>(
-                "smoke",
-                "Run the task's first short stage on the edit; a few times a session.",
-            ),
-        ];
-        if channels.lineage() {
-            tools.extend([
-                tool::<Trials>("list_trials", "List earlier trials, newest first."),
-                tool::<One>(
-                    "show_trial",
-                    "Show one trial: hypothesis, prediction, measurements, outcome.",
-                ),
-                tool::<Two>("diff_trials", "Show what changed between two trials."),
-                tool::<ReadTrial>("read_trial", "Read a file as a trial had it."),
-                tool::<One>(
-                    "rebase",
-                    "Start again from another trial; what you have edited is dropped.",
-                ),
-                tool::<AddInsight>(
-                    "add_insight",
-                    "Write down what trials taught, for everyone after you.",
-                ),
-            ]);
-        }
-        tools.extend([
-            tool::<Sketch>("add_idea", "Put an idea into the library for a later trial."),
-            tool::<Submit>(
-                "submit",
-                "Hand the edit in with its one hypothesis and prediction. Ends the session.",
-            ),
-            tool::<GiveUp>("give_up", "End the session without an edit."),
-        ]);
-        tools
-    }
-
     /// Calls a tool.
     pub(super) fn call(&mut self, name: &str, arguments: &Value) -> Answer {
-        if !Self::open(self.channels).iter().any(|tool| tool.name == name) {
+        if !words::open(self.channels).iter().any(|tool| tool.name == name) {
             return failed(format!("there is no tool `{}`", one_line(name, 60)));
         }
         let said = match name {
@@ -532,156 +342,6 @@ impl Tools<'_> {
         }
     }
 
-    fn trials(&self, args: &Trials) -> String {
-        let study = &self.brief.study;
-        let metric = &study.task().metric.name;
-        let mut text = String::new();
-        let (mut listed, mut seen) = (0, 0);
-        let newest = study.next_trial().0;
-        for no in (0..newest).rev().map(TrialNo) {
-            let Some(trial) = study.trial(no).filter(|trial| trial.no != self.brief.trial) else {
-                continue;
-            };
-            seen += 1;
-            if listed == LISTED || seen > LOOKED_AT {
-                text.push_str("(and more; narrow the query)\n");
-                break;
-            }
-            let became = outcome(trial);
-            let words =
-                trial.edit.as_ref().map(|edit| edit.hypothesis.text.as_str()).unwrap_or_default();
-            let fits = args.surface.as_deref().is_none_or(|wanted| surface(trial) == wanted)
-                && args.outcome.as_deref().is_none_or(|wanted| became.0 == wanted)
-                && args
-                    .word
-                    .as_deref()
-                    .is_none_or(|word| words.to_lowercase().contains(&word.to_lowercase()));
-            if fits {
-                let score = trial.search_score(metric).map(number).unwrap_or_default();
-                let line = format!(
-                    "{no} {} {} {score} on {}: «{}»\n",
-                    became.0,
-                    became.1,
-                    one_line(surface(trial), 40),
-                    one_line(words, 160)
-                );
-                text.push_str(&line);
-                listed += 1;
-            }
-        }
-        if text.is_empty() { "none".to_owned() } else { text }
-    }
-
-    fn known(&self, word: &str) -> Result<TrialNo, Answer> {
-        let no: TrialNo = word
-            .trim()
-            .parse()
-            .map_err(|_| failed(format!("`{}` is no trial; say t17", one_line(word, 40))))?;
-        match self.brief.study.trial(no) {
-            Some(_) => Ok(no),
-            None => Err(failed(format!("there is no trial {no} that you may see"))),
-        }
-    }
-
-    fn files(&self, no: TrialNo) -> Result<Files, Answer> {
-        self.brief.sources.files(no).map_err(|error| failed(one_line(&error.to_string(), 200)))
-    }
-
-    fn show(&self, args: &One) -> Said {
-        use std::fmt::Write as _;
-        let no = self.known(&args.trial)?;
-        let study = &self.brief.study;
-        let Some(trial) = study.trial(no) else {
-            return Err(failed(format!("there is no trial {no}")));
-        };
-        let mut text = format!("{no} {} on {}\n", trial.ask.operator, one_line(surface(trial), 60));
-        let parents: Vec<String> = trial.parents().iter().map(ToString::to_string).collect();
-        let _ = writeln!(text, "from {}", parents.join(" and "));
-        if let Some(edit) = &trial.edit {
-            let _ = writeln!(text, "hypothesis «{}»", one_line(&edit.hypothesis.text, 600));
-            if let Some(said) = &edit.hypothesis.prediction {
-                let size = said.size.map(number).unwrap_or_default();
-                let _ = writeln!(text, "predicted {:?} {size}", said.direction);
-            }
-            for file in edit.files.iter().take(20) {
-                let _ = writeln!(
-                    text,
-                    "{} +{} -{}",
-                    one_line(&file.path, 120),
-                    file.added,
-                    file.removed
-                );
-            }
-        }
-        if let Some(score) = trial.search_score(&study.task().metric.name) {
-            let _ = writeln!(text, "score {} on the search split", number(score));
-        }
-        match &trial.outcome {
-            None => text.push_str("still running\n"),
-            Some(Outcome::Valid { verdict, reason, .. }) => {
-                let _ = writeln!(text, "{verdict}: {}", one_line(reason, 400));
-            }
-            Some(Outcome::Failed(failure)) => {
-                let _ = writeln!(
-                    text,
-                    "failed: {failure}\n{}",
-                    quoted("the failure", &failure.excerpt, 1200)
-                );
-            }
-        }
-        let feedback =
-            trial.replicates.iter().rev().filter_map(|replicate| replicate.result.as_ref());
-        if let Some(result) = feedback.into_iter().find(|result| !result.feedback.is_empty()) {
-            let _ = writeln!(text, "{}", quoted("the evaluator", &result.feedback, 1500));
-        }
-        Ok(text)
-    }
-
-    fn diff_trials(&self, args: &Two) -> Said {
-        let (from, to) = (self.known(&args.from)?, self.known(&args.to)?);
-        let diff = self.brief.errands.diff(&self.files(from)?, &self.files(to)?);
-        Ok(if diff.is_empty() { "nothing differs".to_owned() } else { diff })
-    }
-
-    fn read_trial(&self, args: &ReadTrial) -> Said {
-        let files = self.files(self.known(&args.trial)?)?;
-        let text = files.get(&args.path).ok_or_else(|| missing(&args.path, &files))?;
-        Ok(numbered(text, 1, LINES))
-    }
-
-    fn rebase(&mut self, args: &One) -> Said {
-        let no = self.known(&args.trial)?;
-        let files = self.files(no)?;
-        self.space.rebase(no, files);
-        Ok(format!("the workspace is {no} now"))
-    }
-
-    /// Who speaks: the role, and the trial that it speaks from.
-    fn by(&self) -> String {
-        format!("{} {}", self.role.name, self.brief.trial)
-    }
-
-    fn insight(&self, args: &AddInsight) -> Said {
-        let trials = args
-            .trials
-            .iter()
-            .take(12)
-            .map(|word| self.known(word))
-            .collect::<Result<Vec<_>, _>>()?;
-        let open = trials
-            .iter()
-            .find(|no| self.brief.study.trial(**no).is_none_or(|trial| trial.outcome.is_none()));
-        if let Some(no) = open {
-            return Err(failed(format!("{no} has not ended, so it shows nothing yet")));
-        }
-        if trials.is_empty() {
-            return Err(failed("name the trials that show it".to_owned()));
-        }
-        let text = empiric_core::idea::worded(&args.text);
-        self.brief.errands.insight(&self.by(), Insight { text, trials }).map_err(Answer::Ended)?;
-        Ok("noted".to_owned())
-    }
-
     fn idea(&self, sketch: Sketch) -> Said {
         let known = |name: &String| {
             self.brief.study.task().surfaces.iter().any(|surface| surface.name == *name)
@@ -739,31 +399,6 @@ impl Tools<'_> {
             detail: Value::Null,
         })))
     }
-}
-
-fn outcome(trial: &empiric_core::Trial) -> (String, String) {
-    match &trial.outcome {
-        None => ("running".to_owned(), String::new()),
-        Some(Outcome::Valid { verdict, gain, .. }) => {
-            (verdict.to_string(), gain.map(signed).unwrap_or_default())
-        }
-        Some(Outcome::Failed(failure)) => {
-            let margin = failure.margin.map(|margin| format!("margin {}", signed(margin)));
-            (failure.cause.name().to_owned(), margin.unwrap_or_default())
-        }
-    }
-}
-
-fn tool<A: JsonSchema>(name: &str, description: &str) -> Tool {
-    let mut parameters = schemars::schema_for!(A).to_value();
-    if let Some(object) = parameters.as_object_mut() {
-        // Providers want neither, and they are tokens.
-        object.remove("$schema");
-        object.remove("title");
-        object.remove("description");
-        object.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
-    }
-    Tool { name: name.to_owned(), description: description.to_owned(), parameters }
 }
 
 fn args<A: DeserializeOwned>(arguments: &Value) -> Result<A, Answer> {
