@@ -26,7 +26,7 @@ const EDGES: [(&str, &[&str]); 21] = [
     ("lineage", &["core", "doors"]),
     ("tasks", &["core"]),
     ("llm", &["core"]),
-    ("agents", &["core", "llm", "sandbox"]),
+    ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
     ("report", &["core", "decide", "lineage"]),
@@ -41,6 +41,7 @@ const EDGES: [(&str, &[&str]); 21] = [
             "executor",
             "ledger",
             "lineage",
+            "llm",
             "sandbox",
             "search",
             "supervise",
@@ -50,8 +51,8 @@ const EDGES: [(&str, &[&str]); 21] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "mcp",
-            "report", "sandbox", "search", "tasks",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "llm",
+            "mcp", "report", "sandbox", "search", "tasks",
         ],
     ),
     ("arena", &["agents", "core", "decide", "search"]),

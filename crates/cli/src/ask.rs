@@ -46,7 +46,7 @@ pub(crate) fn stop(args: &Study) -> Result<(), Failure> {
 }
 
 /// Posts a request and says whether it was answered.
-fn ask(dir: &Path, request: Request, json: bool) -> Result<(), Failure> {
+pub(crate) fn ask(dir: &Path, request: Request, json: bool) -> Result<(), Failure> {
     let desk = look::desk(dir)?;
     let id = desk.post(&ambient::user(), request)?;
     let answered = answered(&desk, id)?;
