@@ -107,7 +107,7 @@ async fn session(desk: Desk, cancel: &CancellationToken) -> Result<(), Failure> 
         }
     };
     match ended? {
-        Ended::Finished(_) | Ended::Stopped(_) => Ok(()),
+        Ended::Finished(_) | Ended::Stopped(_) | Ended::Paused(_) => Ok(()),
         Ended::Broken(why) => Err(internal(anyhow::Error::msg(why))),
     }
 }

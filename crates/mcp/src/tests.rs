@@ -100,6 +100,7 @@ fn edit(by: &str, hypothesis: &str, tree: TreeId) -> Edit {
         files: Vec::new(),
         inspection: Inspection::default(),
         detail: Value::Null,
+        thought: Default::default(),
     }
 }
 
