@@ -210,8 +210,7 @@ impl Engine {
             Room::Spent("requests answered".to_owned())
         };
         if let Room::Spent(reason) = &room
-            && self.study.open_trials().is_empty()
-            && self.proposing.is_empty()
+            && !self.busy()
             && !self.inbox.has_requests()?
             && let Some(ended) = self.close(reason, &mut wanted).await?
         {
@@ -222,6 +221,12 @@ impl Engine {
             self.ask(unstarted).await?;
         }
         Ok(None)
+    }
+
+    /// Whether any trial is under way. One whose edit nobody makes in this session waits for the next that searches.
+    fn busy(&self) -> bool {
+        let edited = |no: &TrialNo| self.study.trial(*no).is_some_and(|trial| trial.edit.is_some());
+        !self.proposing.is_empty() || self.study.open_trials().iter().any(edited)
     }
 
     /// Looks at every open trial: the first that can be concluded, or all replicates that are wanted.
