@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use empiric_core::Study;
+use empiric_core::{Study, TrialNo};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -126,11 +126,11 @@ pub fn ro_crate(
 
 /// The study, as the action that made the files.
 fn action(study: &Study, files: &[Entity], head: &str, at: Timestamp) -> Value {
-    let begun = study.trials().front().map_or(at, |trial| trial.asked_at);
+    let begun = study.trial(TrialNo::BASELINE).map_or(at, |trial| trial.asked_at);
     let ended = study.trials().iter().filter_map(|trial| trial.ended_at).max().unwrap_or(at);
     let mut facts = vec![
         ("seed", study.settings().seed.to_string()),
-        ("policy", study.settings().policy.clone()),
+        ("arms", crate::arms(study)),
         ("sandbox", study.sandbox().to_owned()),
         ("events", study.seq().to_string()),
         ("ledger head (BLAKE3)", head.to_owned()),

@@ -27,6 +27,13 @@ pub use tables::tables;
 pub use tensorboard::tensorboard;
 pub use web::Unreachable;
 
+/// The arms with their proposers and policies, in a line.
+fn arms(study: &empiric_core::Study) -> String {
+    let arms = study.settings().arms.iter();
+    let arms = arms.map(|arm| format!("{} ({} by {})", arm.name, arm.proposer, arm.policy));
+    arms.collect::<Vec<_>>().join(", ")
+}
+
 /// Why something could not be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -113,9 +113,9 @@ impl Mlflow {
         let parent = match there.remove("study") {
             Some(id) => id,
             None => {
-                let begun = study.trials().front().map_or(Timestamp::UNIX_EPOCH, |t| t.asked_at);
-                let tags =
-                    tags(study, "study", vec![("empiric.policy", study.settings().policy.clone())]);
+                let begun =
+                    study.trial(TrialNo::BASELINE).map_or(Timestamp::UNIX_EPOCH, |t| t.asked_at);
+                let tags = tags(study, "study", vec![("empiric.arms", crate::arms(study))]);
                 let run = self.begin(&experiment, &name, begun, &tags)?;
                 logged.runs += 1;
                 self.batch(&run.id, &[], &study_params(study))?;
@@ -351,8 +351,7 @@ fn study_params(study: &Study) -> Vec<Value> {
         ("metric", study.task().metric.name.clone()),
         ("goal", study.task().metric.goal.to_string()),
         ("seed", settings.seed.to_string()),
-        ("policy", settings.policy.clone()),
-        ("arms", settings.arms.join(" ")),
+        ("arms", crate::arms(study)),
         ("level", settings.rules.level.to_string()),
     ];
     params.iter().map(|(key, value)| pair(key, value, PARAM)).collect()
