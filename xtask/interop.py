@@ -44,13 +44,13 @@ for table in ["trials", "replicates", "units", "measurements"]:
     for column in frame.columns:
         if frame[column].dtype != polars.Datetime("us", "UTC"):
             assert frame[column].to_list() == [row[column] for row in told], (table, column)
-    counted = duckdb.sql(f"select count(*) from '{out}/parquet/{table}.parquet'").fetchone()[0]
+    counted = duckdb.sql(f"select count(*) from '{out}/parquet/{table}.parquet'").fetchall()[0][0]
     assert counted == len(told), table
     rows += counted
-kept = duckdb.sql(f"""select count(*) from '{out}/parquet/trials.parquet' where outcome = 'keep'""").fetchone()[0]
+kept = duckdb.sql(f"""select count(*) from '{out}/parquet/trials.parquet' where outcome = 'keep'""").fetchall()[0][0]
 assert kept == len(keeps)
 joined = duckdb.sql(f"""select count(*) from '{out}/parquet/measurements.parquet' m
-                        join '{out}/parquet/replicates.parquet' r using (study, trial, replicate)""").fetchone()[0]
+                        join '{out}/parquet/replicates.parquet' r using (study, trial, replicate)""").fetchall()[0][0]
 assert joined == values, (joined, values)
 say("parquet", f"{rows} rows in 4 tables equal in JSON Lines, DuckDB {duckdb.__version__} and Polars {polars.__version__}; {kept} keeps")
 

@@ -47,6 +47,6 @@ pub(crate) fn run(study: Option<&str>) -> anyhow::Result<ExitCode> {
     }
     fs_err::write(out.join("status.json"), status.stdout)?;
     let script = root().join("xtask/interop.py");
-    must(command(&python, [&script, &exe, &study, &out])).context("read the exports back")?;
+    must(&mut command(&python, [&script, &exe, &study, &out])).context("read the exports back")?;
     Ok(ExitCode::SUCCESS)
 }

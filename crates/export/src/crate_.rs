@@ -91,7 +91,6 @@ pub fn ro_crate(
             "hasPart": files.iter().map(|file| json!({"@id": id(&file.path)})).collect::<Vec<_>>(),
             "mentions": {"@id": "#study"},
         }),
-        action(study, files, head, at),
         json!({
             "@id": "#empiric",
             "@type": "SoftwareApplication",
@@ -99,6 +98,7 @@ pub fn ro_crate(
             "softwareVersion": version,
         }),
     ];
+    graph.extend(action(study, files, head, at));
     for file in files {
         let (bytes, hash) = hashed(&dir.join(&file.path))?;
         let (name, description) = file.kind.describes(&file.path);
@@ -124,8 +124,8 @@ pub fn ro_crate(
     Ok(path)
 }
 
-/// The study, as the action that made the files.
-fn action(study: &Study, files: &[Entity], head: &str, at: Timestamp) -> Value {
+/// The study, as the action that made the files, and what is told of it.
+fn action(study: &Study, files: &[Entity], head: &str, at: Timestamp) -> Vec<Value> {
     let begun = study.trial(TrialNo::BASELINE).map_or(at, |trial| trial.asked_at);
     let ended = study.trials().iter().filter_map(|trial| trial.ended_at).max().unwrap_or(at);
     let mut facts = vec![
@@ -142,7 +142,14 @@ fn action(study: &Study, files: &[Entity], head: &str, at: Timestamp) -> Value {
         facts.push(("data (BLAKE3)", fixed.data.to_string()));
         facts.push(("environment (BLAKE3)", fixed.environment.to_string()));
     }
-    json!({
+    let named: Vec<(String, &str, String)> = facts
+        .into_iter()
+        .map(|(name, value)| {
+            let word = name.split(" (").next().unwrap_or_default();
+            (format!("#study-{}", word.replace(' ', "-")), name, value)
+        })
+        .collect();
+    let action = json!({
         "@id": "#study",
         "@type": "CreateAction",
         "name": format!("{} {} of {}", study.task().metric.goal, study.task().metric.name, study.task().name),
@@ -150,10 +157,13 @@ fn action(study: &Study, files: &[Entity], head: &str, at: Timestamp) -> Value {
         "result": files.iter().map(|file| json!({"@id": id(&file.path)})).collect::<Vec<_>>(),
         "startTime": begun.to_string(),
         "endTime": ended.to_string(),
-        "additionalProperty": facts.into_iter().map(|(name, value)| {
-            json!({"@type": "PropertyValue", "name": name, "value": value})
-        }).collect::<Vec<_>>(),
-    })
+        "additionalProperty": named.iter().map(|(id, ..)| json!({"@id": id})).collect::<Vec<_>>(),
+    });
+    // Entities stand beside one another; none lies within another.
+    let properties = named.into_iter().map(|(id, name, value)| {
+        json!({"@id": id, "@type": "PropertyValue", "name": name, "value": value})
+    });
+    std::iter::once(action).chain(properties).collect()
 }
 
 fn id(path: &Path) -> String {
