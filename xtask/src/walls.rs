@@ -29,6 +29,7 @@ const EDGES: [(&str, &[&str]); 21] = [
     ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
+    ("export", &["core", "report"]),
     ("report", &["core", "decide", "lineage"]),
     (
         "engine",
@@ -51,8 +52,8 @@ const EDGES: [(&str, &[&str]); 21] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "llm",
-            "mcp", "report", "sandbox", "search", "tasks",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "export", "ledger",
+            "lineage", "llm", "mcp", "report", "sandbox", "search", "tasks",
         ],
     ),
     ("arena", &["agents", "core", "decide", "search"]),
@@ -113,15 +114,16 @@ const OWNED: [(&str, &[&str]); 23] = [
     ("libc", &["sandbox"]),
     ("miette", &["cli"]),
     ("nix", &["sandbox", "bench"]),
+    ("parquet", &["export"]),
     ("ratatui", &["cli"]),
-    ("reqwest", &["llm"]),
+    ("reqwest", &["export", "llm"]),
     ("rmcp", &["mcp"]),
     ("rusqlite", &["ledger"]),
-    ("rustls", &["llm"]),
+    ("rustls", &["export", "llm"]),
     ("seccompiler", &["sandbox"]),
     ("signal-hook", &["cli"]),
     // The ledger takes one-shot replies from it, no runtime.
-    ("tokio", &["bench", "cli", "engine", "executor", "ledger", "mcp", "llm", "testkit"]),
+    ("tokio", &["bench", "cli", "engine", "executor", "export", "ledger", "llm", "mcp", "testkit"]),
     ("toml_edit", &["agents"]),
     ("tree-sitter", &["agents", "lineage", "supervise"]),
 ];

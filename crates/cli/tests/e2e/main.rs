@@ -4,6 +4,7 @@
 
 mod agents;
 mod arms;
+mod book;
 mod causes;
 mod contract;
 mod faults;
