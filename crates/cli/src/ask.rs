@@ -210,7 +210,7 @@ fn measure_here(layout: &Layout, study: &empiric_core::Study) -> Result<(), Fail
     let place = Place { slots: asked.slots, level, cgroup: capabilities.cgroup };
     let settings = study.settings().clone();
     let options = run::options(ready, layout.clone(), settings, place, false)?;
-    run::session(options, Live::quiet())?;
+    run::session(options, Live::quiet(), false)?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod look;
 mod out;
 mod preflight;
 mod run;
+mod serve;
 mod setup;
 mod words;
 
@@ -60,6 +61,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Resume(args) => ask::resume(args),
         Verb::Stop(args) => ask::stop(args),
         Verb::Submit(args) => ask::submit(args),
+        Verb::Serve(args) => serve::serve(args),
         Verb::Doctor(args) => doctor::doctor(args),
         Verb::Schema(args) => schema(args),
         Verb::Completions(args) => completions(args),
@@ -99,6 +101,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Export(args) => args.json,
         Verb::Note(args) => args.json,
         Verb::Submit(args) => args.json,
+        Verb::Serve(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Schema(args) => args.json,
         Verb::Status(args)
@@ -134,6 +137,7 @@ fn schema(args: &Schema) -> Result<(), Failure> {
             serde_json::Value::Object(meanings.into_iter().collect())
         }
         SchemaName::Task => serde_json::to_value(empiric_tasks::schema())?,
+        SchemaName::Api => return Ok(out::raw(&empiric_serve::document())?),
     };
     Ok(out::line(&serde_json::to_string_pretty(&schema)?)?)
 }

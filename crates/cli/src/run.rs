@@ -12,13 +12,14 @@ use empiric_ledger::Reader;
 use empiric_report::Status;
 use empiric_sandbox::{Cgroup, Level};
 use tokio::{signal::unix, sync::mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     ambient,
     args::{ErrorKind, Run, Sandbox},
     exit::{Failure, Kind},
     live::Live,
-    out, preflight,
+    out, preflight, serve,
     setup::{self, Ready},
     words,
 };
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     if !layout.asked().exists() {
         asked.write(&layout)?;
     }
-    let ended = session(options, Live::new(args.json))?;
+    let ended = session(options, Live::new(args.json), args.serve)?;
     conclude(&layout, &ended, args.json)
 }
 
@@ -136,7 +137,12 @@ pub(crate) fn options(
 }
 
 /// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.
-pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
+pub(crate) fn session(
+    options: Options,
+    live: Live,
+    watched: bool,
+) -> Result<Ended, Failure> {
+    let dir = options.layout.root().to_owned();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async move {
@@ -145,13 +151,28 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
         let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;
         let mut terminations = unix::signal(unix::SignalKind::terminate())?;
         let engine = Engine::open(options, observer).await?;
+        let ending = CancellationToken::new();
+        let server = if watched { Some(serve::beside(&dir).await?) } else { None };
+        let mut serving = std::pin::pin!(async {
+            match server {
+                Some(server) => server.run(ending.clone()).await,
+                None => std::future::pending().await,
+            }
+        });
         let mut engine = std::pin::pin!(engine.run(controls));
-        let mut asked_to_stop = false;
+        let (mut asked_to_stop, mut serving_on) = (false, watched);
         let ended = loop {
             tokio::select! {
                 biased;
                 Some(notice) = notices.recv() => live.show(&notice)?,
                 ended = &mut engine => break ended,
+                ended = &mut serving, if serving_on => {
+                    // The study goes on without anybody looking.
+                    if let Err(error) = ended {
+                        out::talk(&format!("note: the server has ended: {error}"));
+                    }
+                    serving_on = false;
+                }
                 _ = interrupts.recv() => {
                     let word = if asked_to_stop { Control::Kill } else { Control::Stop };
                     if !asked_to_stop {
@@ -169,6 +190,10 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
             live.show(&notice)?;
         }
         live.end();
+        ending.cancel();
+        if serving_on && let Err(error) = serving.await {
+            out::talk(&format!("note: the server has ended: {error}"));
+        }
         Ok(ended?)
     })
 }
