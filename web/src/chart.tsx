@@ -43,8 +43,8 @@ function draw(context: CanvasRenderingContext2D, mark: Mark, x: number, y: numbe
       context.stroke();
       break;
     case "discard":
-      context.arc(x, y, r * 0.85, 0, 7);
-      context.stroke();
+      context.arc(x, y, r * 0.62, 0, 7);
+      context.fill();
       break;
     case "failed":
       context.moveTo(x - r, y - r);
@@ -54,8 +54,8 @@ function draw(context: CanvasRenderingContext2D, mark: Mark, x: number, y: numbe
       context.stroke();
       break;
     case "open":
-      context.arc(x, y, r * 0.55, 0, 7);
-      context.fill();
+      context.arc(x, y, r, 0, 7);
+      context.stroke();
       break;
   }
 }

@@ -24,8 +24,7 @@ export function Controls({ study, wanted, done }: { study: Study; wanted: string
   const [said, say] = useState<string | null>(null);
   const paused = study.state === "paused";
   useEffect(() => {
-    if (wanted === "note") open("note");
-    if (wanted === "pause") open(paused ? "resume" : "pause");
+    if (wanted && wanted in WORDS) open(wanted as Kind);
     if (wanted) done();
   }, [wanted]);
   useEffect(() => {

@@ -31,13 +31,20 @@ const TABS = [
 const KEYS: [string, string][] = [
   ["1 – 6", "go to a tab of the study"],
   ["j, k", "next and previous line"],
+  ["g, G", "newest and oldest trials"],
   ["Enter", "open the line"],
-  ["u", "back to the studies"],
-  ["p", "pause or resume"],
+  ["c", "the champion"],
+  ["l", "the lineage"],
+  ["/", "filter"],
+  ["Esc", "back, or drop the filter"],
+  ["p, r, s", "pause, resume, stop"],
   ["n", "write a note"],
+  ["u", "back to the studies"],
   ["d", "light or dark"],
   ["?", "this list"],
 ];
+
+const ASKS: Record<string, string> = { p: "pause", r: "resume", s: "stop", n: "note" };
 
 type Theme = "light" | "dark";
 
@@ -73,26 +80,42 @@ function App() {
   const [wanted, setWanted] = useState<string | null>(null);
   const id = place.path[0] === "s" ? (place.path[1] ?? null) : null;
   const page = id ? (place.path[2] ?? "") : "";
+  const named = id ? place.path[3] : undefined;
 
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-      if (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)) return;
+      if (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)) {
+        if (event.key === "Escape") target.blur();
+        return;
+      }
       const tab = TABS[Number(event.key) - 1];
+      const asked = id ? ASKS[event.key] : undefined;
       if (id && tab) go(address(id, tab[0]));
       else if (event.key === "j") step(1);
       else if (event.key === "k") step(-1);
       else if (event.key === "u") go("/");
       else if (event.key === "d") turn();
       else if (event.key === "?") setHelp(true);
-      else if (id && (event.key === "p" || event.key === "n")) setWanted(event.key === "p" ? "pause" : "note");
+      else if (id && event.key === "g") go(address(id, "/trials"));
+      else if (id && event.key === "G") go(address(id, "/trials?order=oldest"));
+      else if (id && event.key === "c") go(address(id, "/trials/champion"));
+      else if (id && event.key === "l") go(address(id, `/lineage${named ? `?around=${named}` : ""}`));
+      else if (id && event.key === "/") {
+        if (page !== "trials" || named) go(address(id, "/trials"));
+        setTimeout(() => document.querySelector<HTMLElement>("main .filters select")?.focus(), 50);
+      } else if (id && event.key === "Escape") {
+        if (location.search) go(location.pathname);
+        else if (named) history.back();
+        else return;
+      } else if (asked) setWanted(asked);
       else return;
       event.preventDefault();
     };
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
-  }, [id]);
+  }, [id, page, named]);
 
   return (
     <>

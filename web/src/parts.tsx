@@ -17,11 +17,11 @@ export function shape(mark: Mark, r = 4.4): JSX.Element {
     case "inconclusive":
       return <path d={`M7 ${7 - r * 1.3}l${r * 1.3} ${r * 1.3}l${-r * 1.3} ${r * 1.3}l${-r * 1.3} ${-r * 1.3}z`} />;
     case "discard":
-      return <circle cx={7} cy={7} r={r * 0.85} />;
+      return <circle cx={7} cy={7} r={r * 0.5} />;
     case "failed":
       return <path d={`M${7 - r * 0.85} ${7 - r * 0.85}l${r * 1.7} ${r * 1.7}m${-r * 1.7} 0l${r * 1.7} ${-r * 1.7}`} />;
     case "open":
-      return <circle cx={7} cy={7} r={r * 0.5} />;
+      return <circle cx={7} cy={7} r={r * 0.95} />;
   }
 }
 

@@ -53,3 +53,10 @@ pub(crate) fn decide(words: &[&str]) -> anyhow::Result<ExitCode> {
     must(command("cargo", run).args(words))?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What looking at a large study costs: every endpoint of the server, and its memory. It fails when an aim is not met.
+pub(crate) fn serve(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let run = ["run", "--release", "--package", "empiric-serve", "--example", "bench", "--"];
+    must(command("cargo", run).args(words))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -137,11 +137,7 @@ pub(crate) fn options(
 }
 
 /// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.
-pub(crate) fn session(
-    options: Options,
-    live: Live,
-    watched: bool,
-) -> Result<Ended, Failure> {
+pub(crate) fn session(options: Options, live: Live, watched: bool) -> Result<Ended, Failure> {
     let dir = options.layout.root().to_owned();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

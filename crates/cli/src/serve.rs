@@ -24,7 +24,9 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
             out::json(&json!({"url": server.url(), "address": server.address()}))?;
         } else {
             out::line(&server.url())?;
-            out::talk("whoever has this URL can look at the studies and steer them; interrupt to end");
+            out::talk(
+                "whoever has this URL can look at the studies and steer them; interrupt to end",
+            );
         }
         let cancel = CancellationToken::new();
         let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;
@@ -90,7 +92,10 @@ fn outside(args: &Serve) -> Result<Option<Outside>, Failure> {
         }
         (None, None, Some(origin)) => Ok(Some(Outside::Proxy { origin: origin.clone() })),
         (None, None, None) => Ok(None),
-        _ => Err(Failure::say(Kind::Usage, "--tls-cert and --tls-key go together, without --behind-proxy")),
+        _ => Err(Failure::say(
+            Kind::Usage,
+            "--tls-cert and --tls-key go together, without --behind-proxy",
+        )),
     }
 }
 

@@ -101,10 +101,8 @@ async fn described() -> ([(axum::http::HeaderName, &'static str); 1], String) {
 /// Adds what holds for every operation: how to prove who asks, and how a refusal looks.
 fn finish(document: &mut utoipa::openapi::OpenApi) {
     let components = document.components.get_or_insert_default();
-    components.add_security_scheme(
-        "token",
-        SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
-    );
+    components
+        .add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     document.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post].into_iter().flatten();
@@ -170,10 +168,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(refusal) => {
-                let status = match &refusal {
-                    JsonRejection::BytesRejection(_) => refusal.status(),
-                    _ => StatusCode::BAD_REQUEST,
-                };
+                let unread = matches!(refusal, JsonRejection::BytesRejection(_));
+                let status = if unread { refusal.status() } else { StatusCode::BAD_REQUEST };
                 Err(Problem::new(status, refusal.body_text()))
             }
         }

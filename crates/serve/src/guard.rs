@@ -88,7 +88,8 @@ impl Guard {
                 .collect();
             hosts.extend(bare);
         }
-        let mut origins: Vec<String> = hosts.iter().map(|host| format!("{scheme}://{host}")).collect();
+        let mut origins: Vec<String> =
+            hosts.iter().map(|host| format!("{scheme}://{host}")).collect();
         if let Some(public) = public {
             let public = public.trim_end_matches('/').to_ascii_lowercase();
             if let Some((_, host)) = public.split_once("://") {
@@ -103,7 +104,8 @@ impl Guard {
 
     fn host(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         let named = headers.get_all(header::HOST);
-        let mut named = named.iter().map(|host| host.to_str().unwrap_or_default().to_ascii_lowercase());
+        let mut named =
+            named.iter().map(|host| host.to_str().unwrap_or_default().to_ascii_lowercase());
         let known = |host: &str| self.hosts.iter().any(|known| known == host);
         let asked = uri.authority().is_none_or(|authority| known(authority.as_str()));
         // Exactly one: what takes the first and what takes the last must not see two.
@@ -113,9 +115,9 @@ impl Guard {
     fn origin(&self, headers: &HeaderMap) -> bool {
         let mut named = headers.get_all(header::ORIGIN).iter();
         let own = named.all(|origin| {
-            origin.to_str().is_ok_and(|origin| {
-                self.origins.iter().any(|own| own.eq_ignore_ascii_case(origin))
-            })
+            origin
+                .to_str()
+                .is_ok_and(|origin| self.origins.iter().any(|own| own.eq_ignore_ascii_case(origin)))
         });
         let site = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
         own && site.is_none_or(|site| matches!(site, "same-origin" | "none"))
@@ -160,27 +162,27 @@ impl Guard {
         Some(response)
     }
 
-    fn check(&self, request: &Request) -> Result<(), Response> {
+    fn check(&self, request: &Request) -> Result<(), Box<Response>> {
         let headers = request.headers();
         if !self.host(headers, request.uri()) {
             let why = "this server is not known under that Host";
-            return Err(Problem::new(StatusCode::FORBIDDEN, why).into_response());
+            return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, why).into_response()));
         }
         if !self.origin(headers) {
             let why = "requests from other origins are refused";
-            return Err(Problem::new(StatusCode::FORBIDDEN, why).into_response());
+            return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, why).into_response()));
         }
         if self.bearer(headers) {
             return Ok(());
         }
         if !self.cookie(headers) {
-            return Err(self.exchanged(request).unwrap_or_else(unknown));
+            return Err(Box::new(self.exchanged(request).unwrap_or_else(unknown)));
         }
         // A cookie is sent by the browser; whoever changes something must say which page asks.
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
         if changes && headers.get(header::ORIGIN).is_none() {
             let why = "a request that changes something and bears a cookie must name its Origin";
-            return Err(Problem::new(StatusCode::FORBIDDEN, why).into_response());
+            return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, why).into_response()));
         }
         Ok(())
     }
@@ -195,16 +197,19 @@ fn unknown() -> Response {
 }
 
 /// Checks the request, and says in the reply's headers what the browser must not do with it.
-pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = match guard.check(&request) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     };
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CSP),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
+    for (name, value) in
+        [(header::CONTENT_SECURITY_POLICY, CSP), (header::CACHE_CONTROL, "no-store")]
+    {
         // A handler that knows better says so itself.
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

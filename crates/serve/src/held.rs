@@ -15,7 +15,6 @@ use crate::{extract::Extract, index::Index, problem::Problem};
 /// A session of the study: a process that took it up.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
-    pub(crate) seq: u64,
     pub(crate) at: Timestamp,
     pub(crate) slots: Vec<String>,
 }
@@ -107,7 +106,7 @@ impl Held {
             match record.event {
                 Event::SessionStarted { slots, .. } => {
                     self.end_session(record.seq)?;
-                    self.sessions.push(Session { seq: record.seq, at: record.at, slots });
+                    self.sessions.push(Session { at: record.at, slots });
                 }
                 Event::SegmentOpened { segment, reason, .. } => {
                     self.seams.push(Seam { segment, at: record.at, reason });
@@ -157,9 +156,8 @@ impl Held {
     /// Wall-clock seconds of all sessions.
     pub(crate) fn wall_s(&self) -> f64 {
         let last = self.sessions.last();
-        let last = last.map_or(0.0, |session| {
-            self.last_at.duration_since(session.at).as_secs_f64().max(0.0)
-        });
+        let last = last
+            .map_or(0.0, |session| self.last_at.duration_since(session.at).as_secs_f64().max(0.0));
         self.wall_before + last
     }
 
@@ -174,10 +172,8 @@ impl Held {
 
     /// Where it stands; a session that was killed before it could say so has stopped.
     pub(crate) fn state(&self) -> State {
-        match self.extract.study().state() {
-            State::Running if !self.at_work() => State::Stopped,
-            state => state,
-        }
+        let state = self.extract.study().state();
+        if state == State::Running && !self.at_work() { State::Stopped } else { state }
     }
 
     pub(crate) fn blobs(&self) -> Blobs {

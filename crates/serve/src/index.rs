@@ -104,7 +104,6 @@ pub(crate) struct Row {
     /// Not a number where there is none.
     pub(crate) gain: f64,
     pub(crate) replicates: u32,
-    pub(crate) wall_s: f32,
     pub(crate) cpu_s: f32,
     pub(crate) gpu_s: f32,
     /// Microseconds since 1970.
@@ -141,12 +140,7 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Self {
-            rows: Vec::new(),
-            names: Names::new(),
-            children: Vec::new(),
-            keeps: BTreeSet::new(),
-        }
+        Self { rows: Vec::new(), names: Names::new(), children: Vec::new(), keeps: BTreeSet::new() }
     }
 
     /// Takes a trial in, or what became of one.
@@ -167,7 +161,6 @@ impl Index {
             score_n: brief.score_n,
             gain: brief.gain.unwrap_or(f64::NAN),
             replicates: brief.replicates,
-            wall_s: brief.wall_s as f32,
             cpu_s: brief.cpu_s as f32,
             gpu_s: brief.gpu_s as f32,
             asked_at: brief.asked_at.as_microsecond(),

@@ -17,6 +17,8 @@ mod page;
 mod problem;
 mod shelf;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::{
@@ -77,7 +79,9 @@ pub enum Outside {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address that others reach, in the clear.
-    #[error("listen at {0}: others than this machine can reach it, so a certificate or the origin of a proxy must be named")]
+    #[error(
+        "listen at {0}: others than this machine can reach it, so a certificate or the origin of a proxy must be named"
+    )]
     Open(IpAddr),
     /// A proxy's origin that is none.
     #[error("serve behind `{0}`: it is not an origin such as https://empiric.example.org")]
@@ -105,7 +109,9 @@ impl Server {
         let (tls, public) = match &options.outside {
             None if options.bind.is_loopback() => (None, None),
             None => return Err(Error::Open(options.bind)),
-            Some(Outside::Tls { certificate, key }) => (Some(tls::acceptor(certificate, key)?), None),
+            Some(Outside::Tls { certificate, key }) => {
+                (Some(tls::acceptor(certificate, key)?), None)
+            }
             Some(Outside::Proxy { origin }) => (None, Some(checked_origin(origin)?)),
         };
         let listener = TcpListener::bind((options.bind, options.port)).await?;

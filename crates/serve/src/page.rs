@@ -21,7 +21,8 @@ const NOT_BUILT: &str = "This program was built without its page. In a checkout 
 /// A file of the page; every other address is the page itself, which knows what to show there.
 pub(crate) async fn page(method: Method, uri: Uri) -> Response {
     if !matches!(method, Method::GET | Method::HEAD) {
-        let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page can only be read");
+        let mut response =
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page can only be read");
         response.hint = None;
         let mut response = response.into_response();
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -59,6 +60,10 @@ fn sent(path: &str, bytes: Vec<u8>) -> Response {
         _ => "application/octet-stream",
     };
     // The name of an asset changes with its content.
-    let keep = if path.starts_with("assets/") { "private, max-age=31536000, immutable" } else { "no-cache" };
+    let keep = if path.starts_with("assets/") {
+        "private, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)], bytes).into_response()
 }

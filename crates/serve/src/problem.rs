@@ -40,11 +40,6 @@ impl Problem {
         Self { hint: Some(hint.into()), ..Self::new(StatusCode::CONFLICT, error) }
     }
 
-    /// The same, as there being no such thing.
-    pub(crate) fn as_missing(self) -> Self {
-        Self { status: StatusCode::NOT_FOUND, ..self }
-    }
-
     pub(crate) fn internal(error: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
     }
@@ -59,11 +54,10 @@ impl IntoResponse for Problem {
 impl From<empiric_ledger::Error> for Problem {
     fn from(error: empiric_ledger::Error) -> Self {
         use empiric_ledger::Error;
-        match &error {
-            Error::Missing { .. } | Error::BlobMissing(_) => Self::missing(error.to_string()),
-            Error::Cursor(_) => Self::request(error.to_string()),
-            Error::Newer { .. } => Self::conflict(error.to_string(), "use the newer Empiric"),
-            _ => Self::internal(error.to_string()),
+        if matches!(error, Error::Missing { .. } | Error::BlobMissing(_)) {
+            Self::missing(error.to_string())
+        } else {
+            Self::internal(error.to_string())
         }
     }
 }

@@ -61,15 +61,23 @@ fn is_study(dir: &Path) -> bool {
 type Shared = Arc<Mutex<Option<Held>>>;
 
 /// The open ones.
+#[derive(Default)]
+struct Open {
+    /// Looks so far.
+    turn: u64,
+    /// By name, with the turn of the last look.
+    studies: BTreeMap<String, (u64, Shared)>,
+}
+
+/// See the module.
 pub(crate) struct Shelf {
     source: Source,
-    /// By name, with the turn of the last look.
-    open: Mutex<(u64, BTreeMap<String, (u64, Shared)>)>,
+    open: Mutex<Open>,
 }
 
 impl Shelf {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, open: Mutex::new((0, BTreeMap::new())) }
+        Self { source, open: Mutex::default() }
     }
 
     /// The studies by name.
@@ -101,15 +109,15 @@ impl Shelf {
 
     fn take(&self, name: &str) -> Shared {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.0 += 1;
-        let turn = open.0;
-        if !open.1.contains_key(name) && open.1.len() >= OPEN {
-            let oldest = open.1.iter().min_by_key(|(_, (turn, _))| *turn);
+        open.turn += 1;
+        let turn = open.turn;
+        if !open.studies.contains_key(name) && open.studies.len() >= OPEN {
+            let oldest = open.studies.iter().min_by_key(|(_, (turn, _))| *turn);
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                open.1.remove(&oldest);
+                open.studies.remove(&oldest);
             }
         }
-        let place = open.1.entry(name.to_owned()).or_default();
+        let place = open.studies.entry(name.to_owned()).or_default();
         place.0 = turn;
         Arc::clone(&place.1)
     }

@@ -1,8 +1,8 @@
 //! The server as a client meets it, without a socket.
 
-mod asking;
+mod looking;
 mod safety;
-mod script;
+mod steering;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -82,13 +82,10 @@ impl Served {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    #[track_caller]
-    fn json<'a>(&'a self, path: &'a str) -> impl Future<Output = Value> + 'a {
-        async move {
-            let reply = self.get(path).await;
-            assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.body);
-            reply.json()
-        }
+    async fn json(&self, path: &str) -> Value {
+        let reply = self.get(path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.body);
+        reply.json()
     }
 
     async fn post(&self, path: &str, body: &Value) -> Reply {

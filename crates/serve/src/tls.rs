@@ -29,7 +29,8 @@ pub(crate) fn acceptor(chain: &Path, key: &Path) -> io::Result<TlsAcceptor> {
     if chain_of.is_empty() {
         return Err(bad(chain, &"there is no certificate in it"));
     }
-    let private = PrivateKeyDer::from_pem_slice(&fs_err::read(key)?).map_err(|error| bad(key, &error))?;
+    let private =
+        PrivateKeyDer::from_pem_slice(&fs_err::read(key)?).map_err(|error| bad(key, &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -101,7 +101,9 @@ pub(crate) async fn ask(
 fn named(by: Option<&str>, user: &str) -> Result<String, Problem> {
     let by = by.map(str::trim).filter(|by| !by.is_empty()).unwrap_or(user);
     if by.chars().count() > NAME || by.chars().any(char::is_control) {
-        return Err(Problem::request(format!("by: at most {NAME} characters, none of them control characters")));
+        return Err(Problem::request(format!(
+            "by: at most {NAME} characters, none of them control characters"
+        )));
     }
     Ok(by.to_owned())
 }

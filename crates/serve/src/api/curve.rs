@@ -155,11 +155,10 @@ fn drawn(held: &Held, wanted: &Wanted, points: usize) -> Curve {
     let to = wanted.to.unwrap_or(last).clamp(from, last);
     let arm = wanted.arm.as_deref().map(|arm| held.index.names.find(arm));
     let part = rows.get(from as usize..=to as usize).unwrap_or_default();
-    let own = |row: &&Row| {
-        arm.is_none_or(|arm| row.mark == Mark::Baseline || Some(row.arm) == arm)
-    };
+    let own = |row: &&Row| arm.is_none_or(|arm| row.mark == Mark::Baseline || Some(row.arm) == arm);
     let part: Vec<&Row> = part.iter().filter(own).collect();
-    let measured = |row: &&&Row| row.score().is_some() && !matches!(row.mark, Mark::Failed | Mark::Keep);
+    let measured =
+        |row: &&&Row| row.score().is_some() && !matches!(row.mark, Mark::Failed | Mark::Keep);
     let thinned = part.iter().filter(measured).count() > points;
     // Three points for each kind that a stretch holds, and most stretches hold one or two kinds.
     let wide = if thinned { (to - from + 1).div_ceil((points as u32 / 4).max(1)) } else { 1 };
@@ -285,11 +284,8 @@ fn opened(held: &Held) -> Vec<(u32, u32)> {
 
 fn seams(held: &Held, from: u32, to: u32) -> Vec<Seam> {
     let opened = opened(held).into_iter().zip(&held.seams).skip(1);
-    let seams = opened.map(|((segment, trial), seam)| Seam {
-        trial,
-        segment,
-        reason: seam.reason.clone(),
-    });
+    let seams =
+        opened.map(|((segment, trial), seam)| Seam { trial, segment, reason: seam.reason.clone() });
     seams.filter(|seam| (from..=to).contains(&seam.trial)).collect()
 }
 
@@ -347,10 +343,13 @@ fn range(held: &Held, part: &[&Row], keeps: &[Kept], bands: &[Band]) -> Option<[
         })
         .flatten()
         .collect();
-    core.extend(bands.iter().flat_map(|band| [band.mean - 2.5 * band.sd, band.mean + 2.5 * band.sd]));
+    core.extend(
+        bands.iter().flat_map(|band| [band.mean - 2.5 * band.sd, band.mean + 2.5 * band.sd]),
+    );
     let mut scores: Vec<f64> = part.iter().filter_map(|row| row.score()).collect();
     scores.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| scores.get((share * scores.len().saturating_sub(1) as f64) as usize).copied();
+    let at =
+        |share: f64| scores.get((share * scores.len().saturating_sub(1) as f64) as usize).copied();
     let (Some(q1), Some(q3)) = (at(0.25), at(0.75)) else { return span(&core) };
     let fence = 3.0 * (q3 - q1);
     let mut near = [q1 - fence, q3 + fence];

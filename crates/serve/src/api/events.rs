@@ -109,7 +109,11 @@ fn words(event: &Event) -> String {
         Event::BudgetSet { .. } => "budget set".to_owned(),
         Event::Asked { ask, arm, .. } => {
             let parents: Vec<String> = ask.parents.iter().map(ToString::to_string).collect();
-            let from = if parents.is_empty() { String::new() } else { format!(" from {}", parents.join(", ")) };
+            let from = if parents.is_empty() {
+                String::new()
+            } else {
+                format!(" from {}", parents.join(", "))
+            };
             format!("{arm} asks to {}{from}", ask.operator)
         }
         Event::Proposed { edit, .. } => edit.hypothesis.text.clone(),
@@ -132,7 +136,9 @@ fn words(event: &Event) -> String {
             Outcome::Valid { verdict, reason, .. } => format!("{verdict}: {reason}"),
             Outcome::Failed(failure) => failure.to_string(),
         },
-        Event::ReportOpened { champion } => format!("closing comparison of {champion} and the baseline"),
+        Event::ReportOpened { champion } => {
+            format!("closing comparison of {champion} and the baseline")
+        }
         Event::Noted { by, text } => format!("{by}: {text}"),
         Event::Paused { by } => format!("paused by {by}"),
         Event::Resumed { by } => format!("resumed by {by}"),

@@ -109,7 +109,7 @@ fn counted(held: &mut Held) -> Result<Failures, Problem> {
             last: TrialNo(last).to_string(),
         })
         .collect();
-    groups.sort_by(|a, b| b.trials.cmp(&a.trials));
+    groups.sort_by_key(|group| std::cmp::Reverse(group.trials));
     let signatures_total = kinds.len();
     let mut signatures: Vec<Recognised> = kinds
         .into_iter()

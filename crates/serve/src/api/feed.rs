@@ -86,7 +86,11 @@ struct Watch {
     every: Interval,
 }
 
-fn events_after(app: Arc<App>, id: String, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events_after(
+    app: Arc<App>,
+    id: String,
+    after: u64,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watch = Watch { app, id, after, waiting: VecDeque::new(), every };
@@ -105,7 +109,8 @@ fn events_after(app: Arc<App>, id: String, after: u64) -> impl Stream<Item = Res
             let after = watch.after;
             let read = look(&watch.app, watch.id.clone(), move |held| {
                 // What is there is read up to where everything else has been brought up to.
-                let records = if held.seq > after { held.reader.records(after, PAGE)? } else { Vec::new() };
+                let records =
+                    if held.seq > after { held.reader.records(after, PAGE)? } else { Vec::new() };
                 Ok(records.iter().map(told).collect::<Vec<_>>())
             });
             // A study that is gone has no more events.

@@ -6,7 +6,10 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, Words, finite, look, trials::{self, Line}};
+use super::{
+    App, Words, finite, look,
+    trials::{self, Line},
+};
 use crate::{
     held::Held,
     index::{Mark, Name, Row},
@@ -63,7 +66,8 @@ pub(crate) async fn insights(
     Words(id): Words<String>,
 ) -> Result<Json<Insights>, Problem> {
     look(&app, id, |held| {
-        let latest: Vec<u32> = held.index.rows.iter().skip(1).rev().take(LIST).map(|row| row.no).collect();
+        let latest: Vec<u32> =
+            held.index.rows.iter().skip(1).rev().take(LIST).map(|row| row.no).collect();
         Ok(Insights {
             operators: families(held, |row| row.operator),
             surfaces: families(held, |row| row.surface),

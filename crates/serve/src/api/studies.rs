@@ -7,7 +7,10 @@ use empiric_core::study;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, study::{Metric, StudyState}};
+use super::{
+    App,
+    study::{Metric, StudyState},
+};
 use crate::{held::Held, problem::Problem};
 
 /// The studies that are served.
@@ -68,7 +71,10 @@ fn entry(id: &str, held: &Held) -> Entry {
     let study = held.extract().study();
     let summary = empiric_decide::summary(study);
     let baseline = summary.baseline.map(|baseline| baseline.mean);
-    let gain = summary.champion.zip(baseline).map(|(champion, baseline)| 100.0 * champion.gain / baseline.abs());
+    let gain = summary
+        .champion
+        .zip(baseline)
+        .map(|(champion, baseline)| 100.0 * champion.gain / baseline.abs());
     Entry {
         id: id.to_owned(),
         task: Some(study.task().name.clone()),

@@ -244,7 +244,9 @@ fn told(id: String, held: &Held) -> Study {
         replicates += u64::from(row.replicates);
         cost[0] += f64::from(row.cpu_s);
         cost[1] += f64::from(row.gpu_s);
-        for (set, name) in names.iter_mut().zip([row.operator, row.proposer, row.surface, row.cause]) {
+        for (set, name) in
+            names.iter_mut().zip([row.operator, row.proposer, row.surface, row.cause])
+        {
             set.insert(name);
         }
         if row.mark == Mark::Baseline {
@@ -353,7 +355,11 @@ pub(crate) fn marks(of: impl Iterator<Item = Mark>) -> BTreeMap<String, usize> {
     counts
 }
 
-fn meters(budget: &Budget, [trials, wall, cpu, gpu]: [f64; 4], cost: empiric_core::Cost) -> Vec<Meter> {
+fn meters(
+    budget: &Budget,
+    [trials, wall, cpu, gpu]: [f64; 4],
+    cost: empiric_core::Cost,
+) -> Vec<Meter> {
     let all = [
         ("trials", trials, budget.trials.map(f64::from)),
         ("wall", wall, budget.wall_s),
@@ -382,12 +388,12 @@ pub(crate) async fn report(
     Words(id): Words<String>,
 ) -> Result<Response, Problem> {
     let read = look(&app, id, |held| {
-        fs_err::read(held.dir.join("report.html")).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Problem::conflict(
-                "there is no report yet",
-                "`empiric report` writes it, at any time",
-            ).as_missing(),
-            _ => Problem::from(error),
+        fs_err::read(held.dir.join("report.html")).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                Problem::missing("there is no report yet: `empiric report` writes it, at any time")
+            } else {
+                error.into()
+            }
         })
     });
     let Json(page) = read.await?;

@@ -11,7 +11,10 @@ use empiric_evaluate::contract::harmless;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Params, Words, look, trials::{self, Line}};
+use super::{
+    App, Params, Words, look,
+    trials::{self, Line},
+};
 use crate::{held::Held, problem::Problem};
 
 /// Most replicates told of one trial; the newest.
@@ -267,9 +270,8 @@ fn told(held: &Held, no: TrialNo) -> Result<Told, Problem> {
         }),
         came,
         outcome: trial.outcome.as_ref().map(ended),
-        concerns: edit.map_or_else(Vec::new, |edit| {
-            edit.inspection.concerns.iter().map(Doubt::of).collect()
-        }),
+        concerns: edit
+            .map_or_else(Vec::new, |edit| edit.inspection.concerns.iter().map(Doubt::of).collect()),
         quarantine: trial
             .quarantine
             .as_ref()
@@ -391,7 +393,10 @@ fn came(
     let segments: Vec<u32> = trial.replicates.iter().map(|replicate| replicate.segment).collect();
     let Some(segment) = segments.first() else { return Ok(None) };
     let values = |trial: &Trial| -> BTreeMap<_, _> {
-        trial.values(&prediction.metric, Split::Search, Purpose::Search, *segment).into_iter().collect()
+        trial
+            .values(&prediction.metric, Split::Search, Purpose::Search, *segment)
+            .into_iter()
+            .collect()
     };
     let before = values(&parent);
     let changes: Vec<f64> = values(trial)
@@ -448,7 +453,8 @@ pub(crate) async fn diff(
         let new = held.trial_no(&word)?;
         let old = match against.against.as_deref() {
             None | Some("parent") => {
-                let parents = held.index.row(new).map(|row| row.parents.clone()).unwrap_or_default();
+                let parents =
+                    held.index.row(new).map(|row| row.parents.clone()).unwrap_or_default();
                 parents.first().map_or(TrialNo::BASELINE, |no| TrialNo(*no))
             }
             Some(word) => held.trial_no(word)?,
@@ -459,7 +465,11 @@ pub(crate) async fn diff(
 }
 
 /// What changed from `old` to `new`.
-pub(crate) fn difference(held: &mut Held, old: TrialNo, new: TrialNo) -> Result<Difference, Problem> {
+pub(crate) fn difference(
+    held: &mut Held,
+    old: TrialNo,
+    new: TrialNo,
+) -> Result<Difference, Problem> {
     let tree = |no: TrialNo| -> Result<_, Problem> {
         let edit = recorded(held, no)?.edit;
         edit.map(|edit| edit.tree)

@@ -148,13 +148,9 @@ fn page(held: &mut Held, wanted: &Wanted) -> Result<Trials, Problem> {
     };
     let mut found: Vec<(f64, u32)> = match &filter {
         None => Vec::new(),
-        Some(filter) => held
-            .index
-            .rows
-            .iter()
-            .filter(|row| filter.takes(held, row))
-            .filter_map(key)
-            .collect(),
+        Some(filter) => {
+            held.index.rows.iter().filter(|row| filter.takes(held, row)).filter_map(key).collect()
+        }
     };
     let matching = found.len();
     if let Some(after) = after {
@@ -214,19 +210,22 @@ fn line(held: &Held, row: &Row, hypothesis: Option<String>) -> Line {
     }
 }
 
+/// A name that a row bears.
+type Column = fn(&Row) -> Name;
+
 /// What a row must bear.
 struct Filter<'a> {
     mark: Option<Mark>,
     parent: Option<u32>,
     signature: Option<&'a str>,
     /// Pairs of a column and its name.
-    names: Vec<(fn(&Row) -> Name, Name)>,
+    names: Vec<(Column, Name)>,
 }
 
 impl<'a> Filter<'a> {
     /// None where a name is asked for that no trial bears.
     fn of(held: &Held, wanted: &'a Wanted) -> Result<Option<Self>, Problem> {
-        let columns: [(&Option<String>, fn(&Row) -> Name); 7] = [
+        let columns: [(&Option<String>, Column); 7] = [
             (&wanted.cause, |row| row.cause),
             (&wanted.blame, |row| row.blame),
             (&wanted.phase, |row| row.phase),
