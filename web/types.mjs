@@ -24,6 +24,8 @@ function one(kind, schema) {
     case "array": {
       if (schema.prefixItems) return `[${schema.prefixItems.map(type).join(", ")}]`;
       const item = type(schema.items);
+      // A pair, a triple.
+      if (schema.minItems > 1 && schema.minItems === schema.maxItems) return `[${Array(schema.minItems).fill(item).join(", ")}]`;
       return /[ |&]/.test(item) ? `(${item})[]` : `${item}[]`;
     }
     case "object": {

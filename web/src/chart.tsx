@@ -314,7 +314,9 @@ function paint(u: uPlot, curve: Curve): void {
       context.globalAlpha = 1;
     }
     draw(context, "keep", at, up, (named ? 4.2 : 3) * ratio);
-    const spot: [number, number] = [at, Math.max(up, named && kept.interval ? Math.max(y(kept.interval[0]), y(kept.interval[1])) : up) + 14 * ratio];
+    const ends = named && kept.interval ? [y(kept.interval[0]), y(kept.interval[1])] : [up];
+    const below = Math.max(up, ...ends) + 14 * ratio;
+    const spot: [number, number] = [at, below < top + height - 2 * ratio ? below : Math.min(up, ...ends) - 9 * ratio];
     if (labels.every(([a, b]) => Math.abs(a - spot[0]) > 26 * ratio || Math.abs(b - spot[1]) > 12 * ratio)) {
       context.fillStyle = colour["ink"] ?? "";
       context.fillText(`t${kept.trial}`, spot[0], spot[1]);

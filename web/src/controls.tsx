@@ -20,8 +20,12 @@ const WORDS: Record<Kind, { title: string; what: string; button: string }> = {
 };
 
 export function Controls({ study, wanted, done }: { study: Study; wanted: string | null; done: () => void }) {
-  const [kind, open] = useState<Kind | null>(null);
+  const [kind, setKind] = useState<Kind | null>(null);
   const [said, say] = useState<string | null>(null);
+  const open = (kind: Kind | null) => {
+    if (kind) say(null);
+    setKind(kind);
+  };
   const paused = study.state === "paused";
   useEffect(() => {
     if (wanted && wanted in WORDS) open(wanted as Kind);

@@ -204,7 +204,7 @@ function Within({ id, page, wanted, done }: { id: string; page: string; wanted: 
   const named = place.path[3];
   return (
     <>
-      <div class="under">
+      <section class="under" aria-label="The study and what can be asked of it">
         <nav class="tabs" aria-label="Pages of the study">
           {tabs}
         </nav>
@@ -215,7 +215,7 @@ function Within({ id, page, wanted, done }: { id: string; page: string; wanted: 
           {live.line === "live" ? "live" : live.line === "waiting" ? "connection lost, trying again" : ""}
         </span>
         <Controls study={told} wanted={wanted} done={done} />
-      </div>
+      </section>
       <Main>
         {page === "" && <Overview study={told} live={live} />}
         {page === "trials" && !named && <List study={told} tick={live.tick} />}

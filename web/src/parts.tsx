@@ -55,10 +55,10 @@ export function about(line: Line): string {
   return line.hypothesis ?? (line.cause ? `${plain(line.cause)} in ${plain(line.phase)}` : "no edit yet");
 }
 
-export function Trials({ id, lines, metric, empty }: { id: string; lines: Line[]; metric: string; empty?: string }) {
+export function Trials({ id, lines, metric, empty, name }: { id: string; lines: Line[]; metric: string; empty?: string; name: string }) {
   if (lines.length === 0) return <p class="quiet">{empty ?? "None."}</p>;
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Trials">
+    <div class="scroll" tabIndex={0} role="region" aria-label={name}>
       <table class="trials">
         <thead>
           <tr>

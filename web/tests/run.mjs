@@ -170,7 +170,6 @@ async function ask(page, name, fill = async () => {}) {
   if (name === "Note") await look(page, "note");
   await dialog.locator("button.main").click();
   await page.locator(".said").getByText("Done.").waitFor();
-  await page.locator(".said").getByText("Done.").waitFor({ state: "detached" });
 }
 
 /** Checks a page for accessibility, and takes its picture. */

@@ -18,7 +18,8 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build_page() -> anyhow::Result<()> {
+/// Builds `web/dist` and has the next build of the program take it in.
+pub(crate) fn build_page() -> anyhow::Result<()> {
     machine::node()?;
     let web = root().join("web");
     let stamp = web.join("node_modules/.package-lock.json");

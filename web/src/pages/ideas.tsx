@@ -15,7 +15,7 @@ export function Ideas({ study, tick }: { study: Study; tick: number }) {
     <>
       <h1>Ideas and insights</h1>
       <Panel title="Largest confirmed gains">
-        <Trials id={study.id} lines={told.gains} metric={study.metric.name} empty="Nothing has been kept yet." />
+        <Trials id={study.id} name="Largest confirmed gains" lines={told.gains} metric={study.metric.name} empty="Nothing has been kept yet." />
       </Panel>
       <div class="beside">
         <Families study={study} title="By operator" by="operator" families={told.operators} />
@@ -24,7 +24,7 @@ export function Ideas({ study, tick }: { study: Study; tick: number }) {
         {told.arms.length > 1 && <Families study={study} title="By arm" by="arm" families={told.arms} />}
       </div>
       <Panel title="Undecided, and close">
-        <Trials id={study.id} lines={told.undecided} metric={study.metric.name} empty="Nothing is undecided." />
+        <Trials id={study.id} name="Undecided trials" lines={told.undecided} metric={study.metric.name} empty="Nothing is undecided." />
       </Panel>
       <Panel title="Notes">
         {notes && notes.notes.length > 0 ? (
@@ -43,7 +43,7 @@ export function Ideas({ study, tick }: { study: Study; tick: number }) {
         )}
       </Panel>
       <Panel title="Asked for last">
-        <Trials id={study.id} lines={told.latest} metric={study.metric.name} />
+        <Trials id={study.id} name="Trials asked for last" lines={told.latest} metric={study.metric.name} />
       </Panel>
     </>
   );

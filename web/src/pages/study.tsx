@@ -1,11 +1,11 @@
 // A study at a glance: what was found, what it cost, every score, who is at work, what happens.
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type Live, at, useData, useLast } from "../api";
 import { Chart } from "../chart";
 import { Badge, Bar, Icon, Panel, TrialLink, Wait } from "../parts";
 import { Link, study as address } from "../route";
-import type { Curve, Happened, Mark, Occupied, Slots, Study } from "../shapes";
+import type { Curve, Events, Happened, Mark, Occupied, Slots, Study } from "../shapes";
 import { MARKS, clock, count, interval, number, plain, seconds, signed, when } from "../words";
 
 export function Overview({ study, live }: { study: Study; live: Live }) {
@@ -13,8 +13,8 @@ export function Overview({ study, live }: { study: Study; live: Live }) {
     <>
       <Headline study={study} />
       <Scores study={study} tick={live.tick} />
-      <div class="beside">
-        <Panel title="Slots" class="wide">
+      <div class="beside uneven">
+        <Panel title="Slots">
           <Timeline study={study} tick={live.tick} />
         </Panel>
         <Panel title="What happens">
@@ -152,12 +152,26 @@ function Scores({ study, tick }: { study: Study; tick: number }) {
   );
 }
 
+/** The width of an element, pixels, as it changes. */
+function useWidth(usual: number): [(element: HTMLDivElement | null) => void, number] {
+  const [element, hold] = useState<HTMLDivElement | null>(null);
+  const [wide, set] = useState(usual);
+  useEffect(() => {
+    if (!element) return;
+    const resized = new ResizeObserver(() => set(Math.max(240, element.clientWidth)));
+    resized.observe(element);
+    return () => resized.disconnect();
+  }, [element]);
+  return [hold, wide];
+}
+
 /** Seconds that the timeline shows at least. */
 const SPAN = 30;
 
 function Timeline({ study, tick }: { study: Study; tick: number }) {
   const data = useData<Slots>(at(study.id, "/slots", { limit: 200 }), tick);
   const told = useLast(data.value);
+  const [box, wide] = useWidth(600);
   if (!told) return <Wait data={data} what="The slots" />;
   if (told.stretches.length === 0) return <p class="quiet">No replicate has run yet.</p>;
   const ms = (text: string) => new Date(text).getTime();
@@ -166,11 +180,10 @@ function Timeline({ study, tick }: { study: Study; tick: number }) {
   const start = Math.min(...shown.map((one) => ms(one.from)), end - 1000 * SPAN);
   const slots = [...new Set([...told.slots, ...shown.map((one) => one.slot)])].sort();
   const left = 9 * Math.max(...slots.map((slot) => slot.length)) + 6;
-  const wide = 1000;
   const x = (time: number) => left + ((time - start) / Math.max(1, end - start)) * (wide - left);
   const row = 26;
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Slots over time">
+    <div ref={box}>
       <svg class="timeline" viewBox={`0 0 ${wide} ${slots.length * row + 22}`} role="img" aria-label={`Slots from ${when(new Date(start).toISOString())} on: ${shown.length} replicates`}>
         {slots.map((slot, place) => (
           <g key={slot}>
@@ -234,7 +247,11 @@ const TOLD: Record<string, string> = {
 
 function Feed({ study, live }: { study: Study; live: Live }) {
   const [all, setAll] = useState(false);
-  const shown = live.feed.filter((one) => all || !["leased", "asked"].includes(one.name)).slice(0, 60);
+  // What happened before anybody looked.
+  const before = useData<Events>(at(study.id, "/events", { newest: true, limit: 60 })).value;
+  const oldest = live.feed.at(-1)?.seq ?? Infinity;
+  const earlier = before?.events.filter((one) => one.seq < oldest) ?? [];
+  const shown = [...live.feed, ...earlier].filter((one) => all || !["leased", "asked"].includes(one.name)).slice(0, 60);
   return (
     <>
       <label class="check">
@@ -323,7 +340,7 @@ function Facts({ study }: { study: Study }) {
     ["Directory", study.directory],
   ];
   return (
-    <Panel title="About this study" aside={<a href={at(study.id, "/report")}>Report</a>}>
+    <Panel title="About this study" aside={study.report && <a href={at(study.id, "/report")}>Report</a>}>
       <dl class="facts">
         {facts.map(([name, value]) => (
           <div key={name}>

@@ -62,7 +62,7 @@ export function Trial({ study, trial, tick }: { study: Study; trial: string; tic
       <Replicates study={study} told={told} />
       {told.children_total > 0 && (
         <Panel title={`What started from it (${count(told.children_total)})`}>
-          <Trials id={study.id} lines={told.children} metric={study.metric.name} />
+          <Trials id={study.id} name="Trials that started from it" lines={told.children} metric={study.metric.name} />
           {told.children_total > told.children.length && (
             <p class="more">
               <Link to={address(study.id, `/trials?parent=${line.trial}`)}>All of them</Link>

@@ -67,7 +67,7 @@ export function List({ study, tick }: { study: Study; tick: number }) {
       <p class="quiet" role="status">
         {count(page.matching)} of {count(study.trials + 1)} trials
       </p>
-      <Trials id={study.id} lines={lines} metric={study.metric.name} empty="No trial is like that." />
+      <Trials id={study.id} name="Trials" lines={lines} metric={study.metric.name} empty="No trial is like that." />
       {next && (
         <p class="more">
           <button onClick={() => void read()}>More</button>

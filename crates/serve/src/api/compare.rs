@@ -39,6 +39,7 @@ pub(crate) struct Comparison {
     /// verdict: the pairs were chosen by the search.
     gain: Option<f64>,
     /// Its 95 % interval, from the spread of the differences.
+    #[schema(min_items = 2, max_items = 2)]
     gain_interval: Option<[f64; 2]>,
     /// What changed from a to b; absent where one of them has no tree.
     diff: Option<Difference>,

@@ -54,6 +54,7 @@ pub(crate) struct Curve {
     /// Values of one segment are not compared with those of another.
     seams: Vec<Seam>,
     /// Between which values most of it lies.
+    #[schema(min_items = 2, max_items = 2)]
     range: Option<[f64; 2]>,
 }
 
@@ -91,6 +92,7 @@ pub(crate) struct Kept {
     /// Its mean on fresh seeds.
     mean: f64,
     /// That mean's 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
     interval: Option<[f64; 2]>,
     /// Replicates that it rests on.
     replicates: usize,

@@ -65,6 +65,7 @@ pub(crate) async fn events(
 ) -> Result<Json<Events>, Problem> {
     let limit = limit(wanted.limit, 100, 500)?;
     look(&app, id, move |held| {
+        let metric = &held.extract().study().task().metric.name;
         let newest = wanted.newest.unwrap_or(false);
         let most = limit as u32;
         let records = match &wanted.trial {
@@ -79,27 +80,27 @@ pub(crate) async fn events(
         let next = records.last().filter(|_| records.len() == limit).map(|last| last.seq);
         let told = records.iter().map(|record| Told {
             body: serde_json::to_value(&record.event).unwrap_or_default(),
-            ..brief(record)
+            ..brief(record, metric)
         });
         Ok(Events { events: told.collect(), next })
     })
     .await
 }
 
-/// The record without its body.
-pub(crate) fn brief(record: &Record) -> Told {
+/// The record without its body; `metric` is the one that is told where one was measured.
+pub(crate) fn brief(record: &Record, metric: &str) -> Told {
     Told {
         seq: record.seq,
         at: record.at.to_string(),
         name: record.event.name().to_owned(),
         trial: record.event.trial().map(|no| no.to_string()),
-        text: words(&record.event),
+        text: words(&record.event, metric),
         body: serde_json::Value::Null,
     }
 }
 
 /// What happened, in words.
-fn words(event: &Event) -> String {
+fn words(event: &Event, metric: &str) -> String {
     match event {
         Event::StudyOpened { task, .. } => format!("study of {} opened", task.name),
         Event::SessionStarted { sandbox, slots, .. } => {
@@ -123,8 +124,9 @@ fn words(event: &Event) -> String {
         Event::Measured { result, .. } => match &result.failure {
             Some(failure) => failure.to_string(),
             None => {
-                let shown = result.measurements.first();
-                shown.map_or_else(|| "measured".to_owned(), |m| format!("{} {}", m.metric, m.value))
+                let mut named = result.measurements.iter().filter(|one| one.metric == metric);
+                let shown = named.next();
+                shown.map_or_else(|| "measured".to_owned(), |one| format!("{metric} {}", one.value))
             }
         },
         Event::Fenced { reason, .. } => format!("a replicate is void and runs again: {reason}"),

@@ -111,7 +111,8 @@ fn events_after(
                 // What is there is read up to where everything else has been brought up to.
                 let records =
                     if held.seq > after { held.reader.records(after, PAGE)? } else { Vec::new() };
-                Ok(records.iter().map(told).collect::<Vec<_>>())
+                let metric = &held.extract().study().task().metric.name;
+                Ok(records.iter().map(|record| told(record, metric)).collect::<Vec<_>>())
             });
             // A study that is gone has no more events.
             let happened = read.await.ok()?.0;
@@ -123,8 +124,8 @@ fn events_after(
     })
 }
 
-fn told(record: &empiric_core::Record) -> Happened {
-    let events::Told { seq, at, name, trial, text, body: _ } = events::brief(record);
+fn told(record: &empiric_core::Record, metric: &str) -> Happened {
+    let events::Told { seq, at, name, trial, text, body: _ } = events::brief(record, metric);
     let text = if text.chars().count() > TEXT {
         text.chars().take(TEXT).chain(['…']).collect()
     } else {

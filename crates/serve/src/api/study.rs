@@ -119,6 +119,8 @@ pub(crate) struct Study {
     seq: u64,
     /// Its directory.
     directory: String,
+    /// Whether `empiric report` has written a report.
+    report: bool,
 }
 
 /// A mean and how sure it is.
@@ -127,6 +129,7 @@ pub(crate) struct Mean {
     /// The mean, in the metric's unit.
     mean: f64,
     /// Its 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
     interval: Option<[f64; 2]>,
     /// Replicates it rests on.
     replicates: usize,
@@ -142,6 +145,7 @@ pub(crate) struct Champion {
     /// Its gain over the baseline, positive when better.
     gain: f64,
     /// The gain's 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
     gain_interval: Option<[f64; 2]>,
     /// The gain, per cent of the baseline.
     gain_percent: Option<f64>,
@@ -330,6 +334,7 @@ fn told(id: String, held: &Held) -> Study {
         last_at: held.last_at.to_string(),
         seq: held.seq,
         directory: held.dir.display().to_string(),
+        report: held.dir.join("report.html").is_file(),
     }
 }
 

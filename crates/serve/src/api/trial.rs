@@ -94,6 +94,7 @@ pub(crate) struct Ended {
     /// Estimated gain over the champion of that moment.
     gain: Option<f64>,
     /// Its interval.
+    #[schema(min_items = 2, max_items = 2)]
     gain_interval: Option<[f64; 2]>,
     /// Of a failed one.
     failure: Option<Broken>,
