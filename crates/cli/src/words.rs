@@ -88,6 +88,15 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
     cut
 }
 
+/// `text` with its line breaks, without what a terminal would act on, or what would show other words than there are
+/// (bidirectional and invisible characters; Unicode UAX 9, UTR 36).
+pub(crate) fn clean(text: &str) -> String {
+    let deceptive = |c: char| matches!(u32::from(c), 0x061c | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe0000..=0xe0fff);
+    let mut text = empiric_evaluate::contract::harmless(text, usize::MAX);
+    text.retain(|c| !deceptive(c));
+    text
+}
+
 /// What the study can find, given its noise, in a sentence.
 pub(crate) fn alarm(study: &Study) -> String {
     let status = Status::of(study);
