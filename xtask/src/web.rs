@@ -23,7 +23,8 @@ pub(crate) fn build_page() -> anyhow::Result<()> {
     machine::node()?;
     let web = root().join("web");
     let stamp = web.join("node_modules/.package-lock.json");
-    let modified = |path: &std::path::Path| fs_err::metadata(path).and_then(|found| found.modified());
+    let modified =
+        |path: &std::path::Path| fs_err::metadata(path).and_then(|found| found.modified());
     let fresh = modified(&web.join("package-lock.json"))?;
     if !modified(&stamp).is_ok_and(|installed| installed >= fresh) {
         must(command("npm", ["ci", "--no-audit", "--no-fund"]).current_dir(&web))?;
@@ -64,10 +65,15 @@ pub(crate) fn schemathesis(words: &[&str]) -> anyhow::Result<ExitCode> {
     if !works(&name, &["--version"]) {
         say("making a virtual environment with Schemathesis");
         must(command("python3", ["-m", "venv"]).arg(&home))?;
-        must(&mut command(home.join("bin/python"), ["-m", "pip", "install", "--quiet", "schemathesis"]))?;
+        must(&mut command(
+            home.join("bin/python"),
+            ["-m", "pip", "install", "--quiet", "schemathesis"],
+        ))?;
     }
     if !works(&name, &["--version"]) {
-        bail!("Schemathesis cannot be had here (python3 with venv, and a package index, are needed)");
+        bail!(
+            "Schemathesis cannot be had here (python3 with venv, and a package index, are needed)"
+        );
     }
     let mut python = command("python3", ["web/tests/schemathesis.py"]);
     python.arg(exe).arg(program).args(words);

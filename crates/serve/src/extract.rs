@@ -83,6 +83,11 @@ fn records(reader: &Reader, members: &[TrialNo], after: u64) -> Result<Vec<Recor
         let records = reader.trial_records(*member, after, u32::MAX)?;
         found.extend(records.into_iter().map(|record| (record.seq, record)));
     }
+    // A champion that was kept this very moment is no member yet; the next look takes both in.
+    found.retain(|_, record| {
+        let Event::ReportOpened { champion } = &record.event else { return true };
+        members.binary_search(champion).is_ok()
+    });
     Ok(found.into_values().collect())
 }
 

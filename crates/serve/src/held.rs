@@ -66,13 +66,16 @@ impl Held {
                 "its next session brings it up to date",
             ));
         }
+        let mut index = Index::new();
+        let seq = reader.briefs(0, |brief| index.take(&brief))?;
+        let keeps: Vec<TrialNo> = index.keeps().map(TrialNo).collect();
         let mut held = Self {
             dir: dir.to_owned(),
             file: identity(dir)?,
-            extract: Extract::read(&reader, &[])?,
+            extract: Extract::read(&reader, &keeps)?,
             reader,
-            index: Index::new(),
-            seq: 0,
+            index,
+            seq,
             last_at: Timestamp::UNIX_EPOCH,
             sessions: Vec::new(),
             seams: Vec::new(),
@@ -81,7 +84,7 @@ impl Held {
             store: None,
             signatures: crate::signatures::Signatures::default(),
         };
-        held.refresh()?;
+        held.take_own(0)?;
         Ok(held)
     }
 
@@ -92,15 +95,26 @@ impl Held {
 
     /// Takes in what happened since the last look.
     pub(crate) fn refresh(&mut self) -> Result<(), Problem> {
-        if self.seq > 0 && self.reader.head()?.seq == self.seq {
+        if self.reader.head()?.seq == self.seq {
             return Ok(());
         }
-        let keeps = self.index.keeps().count();
+        let before = (self.seq, self.index.keeps().count());
         let index = &mut self.index;
-        let seq = self.reader.briefs(self.seq, |brief| index.take(&brief))?;
-        for record in self.reader.study_records(self.seq)? {
+        self.seq = self.reader.briefs(self.seq, |brief| index.take(&brief))?;
+        self.take_own(before.0)?;
+        let grown = self.index.keeps().count() != before.1;
+        if grown || self.extract.follow(&self.reader).is_err() {
+            let keeps: Vec<TrialNo> = self.index.keeps().map(TrialNo).collect();
+            self.extract = Extract::read(&self.reader, &keeps)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the study's own events after `after`.
+    fn take_own(&mut self, after: u64) -> Result<(), Problem> {
+        for record in self.reader.study_records(after)? {
             // Both questions were asked of a ledger that grows.
-            if record.seq > seq {
+            if record.seq > self.seq {
                 break;
             }
             match record.event {
@@ -130,16 +144,9 @@ impl Held {
                 | Event::Finished { .. } => {}
             }
         }
-        if let Some(last) = self.reader.record(seq)? {
+        if let Some(last) = self.reader.record(self.seq)? {
             self.last_at = last.at;
         }
-        if self.index.keeps().count() == keeps {
-            self.extract.follow(&self.reader)?;
-        } else {
-            let keeps: Vec<TrialNo> = self.index.keeps().map(TrialNo).collect();
-            self.extract = Extract::read(&self.reader, &keeps)?;
-        }
-        self.seq = seq;
         Ok(())
     }
 

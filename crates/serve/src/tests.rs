@@ -11,6 +11,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
+use empiric_testkit::story::Story;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -99,12 +100,22 @@ impl Served {
     }
 }
 
+/// Writes a story down; the ledger's writer is waited for, which no thread of a runtime may do.
+fn write(story: &Story, dir: &Path) {
+    std::thread::scope(|scope| scope.spawn(|| story.write(dir).unwrap()).join().unwrap());
+}
+
 #[test]
 fn the_checked_in_document_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
     let kept = fs_err::read_to_string(path).unwrap_or_default();
-    assert!(
-        kept == crate::document(),
-        "docs/openapi.json is not what the interface is: `empiric schema api > docs/openapi.json`"
-    );
+    let current = crate::document();
+    if kept != current {
+        let place = std::env::temp_dir().join("empiric-openapi.json");
+        fs_err::write(&place, current).unwrap();
+        panic!(
+            "docs/openapi.json is not what the interface is: `empiric schema api > docs/openapi.json`; it is in {}",
+            place.display()
+        );
+    }
 }

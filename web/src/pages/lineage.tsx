@@ -29,8 +29,13 @@ interface Laid {
   tall: number;
 }
 
-const WIDE = 92;
+const WIDE = 96;
 const TALL = 26;
+
+/** Pixels from a mark's middle to the end of its words. */
+function said(node: Node): number {
+  return 16 + 7.4 * node.trial.length + (node.hidden ? 12 + 6.6 * String(node.hidden).length : 0);
+}
 
 function lay(told: Graph): Laid {
   const made = graph<Node, { chain: boolean; merge: boolean }>();
@@ -52,10 +57,11 @@ function lay(told: Graph): Laid {
   const size = layout(made);
   const spots = [...made.nodes()].map((node) => ({ node: node.data, x: node.y, y: node.x }));
   const ways = [...made.links()].map((link) => {
-    const points = link.points.map(([x, y]) => [y, x] as const);
-    const [first, ...rest] = points;
-    let path = `M${(first?.[0] ?? 0) + 8} ${first?.[1] ?? 0}`;
-    let before = [(first?.[0] ?? 0) + 8, first?.[1] ?? 0];
+    const [first, ...rest] = link.points.map(([x, y]) => [y, x] as const);
+    // Lines begin behind the words.
+    const begin = (first?.[0] ?? 0) + said(link.source.data);
+    let path = `M${begin} ${first?.[1] ?? 0}`;
+    let before = [begin, first?.[1] ?? 0];
     for (const [place, point] of rest.entries()) {
       const to = [point[0] - (place === rest.length - 1 ? 9 : 0), point[1]];
       const middle = ((before[0] ?? 0) + (to[0] ?? 0)) / 2;
@@ -259,13 +265,15 @@ function Drawn({ study, told, set }: { study: Study; told: Graph; set: (trial: s
               <text x="12" y="4">
                 {spot.node.trial}
               </text>
-              {spot.node.hidden > 0 && (
-                <text class="hidden-count" x={20 + 7.2 * spot.node.trial.length} y="4">
-                  +{count(spot.node.hidden)}
-                </text>
-              )}
             </g>
           ))}
+          {laid.spots
+            .filter((spot) => spot.node.hidden > 0)
+            .map((spot) => (
+              <text key={spot.node.trial} class="hidden-count" x={spot.x + 20 + 7.2 * spot.node.trial.length} y={spot.y + 4}>
+                +{count(spot.node.hidden)}
+              </text>
+            ))}
         </svg>
         <div class="zoom">
           <button onClick={() => zoom(1 / 1.3)} aria-label="Closer">

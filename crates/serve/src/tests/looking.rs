@@ -9,13 +9,13 @@ use empiric_report::Status;
 use empiric_testkit::story::Story;
 use serde_json::{Value, json};
 
-use super::Served;
+use super::{Served, write};
 
 fn sixty() -> (tempfile::TempDir, Served, Story) {
     let dir = tempfile::tempdir().unwrap();
     let mut story = Story::sixty();
     story.close();
-    story.write(&dir.path().join("golf")).unwrap();
+    write(&story, &dir.path().join("golf"));
     let served = Served::of(dir.path());
     (dir, served, story)
 }
@@ -164,7 +164,7 @@ async fn the_graph_around_a_trial_is_whole_where_it_says_nothing_is_hidden() {
 async fn a_curve_holds_every_measured_trial_or_says_how_many_a_point_stands_for() {
     let dir = tempfile::tempdir().unwrap();
     let story = Story::many(900);
-    story.write(dir.path()).unwrap();
+    write(&story, dir.path());
     let served = Served::of(dir.path());
     let id = dir.path().file_name().unwrap().to_str().unwrap();
     let measured = |from: u32, to: u32| {

@@ -8,7 +8,7 @@ use empiric_core::Event;
 use empiric_testkit::story::Story;
 use serde_json::json;
 
-use super::{HOST, Served};
+use super::{HOST, Served, write};
 
 fn ask(served: &Served) -> axum::http::request::Builder {
     Request::get("/api/studies")
@@ -18,7 +18,7 @@ fn ask(served: &Served) -> axum::http::request::Builder {
 
 fn served() -> (tempfile::TempDir, Served) {
     let dir = tempfile::tempdir().unwrap();
-    Story::sixty().write(&dir.path().join("golf")).unwrap();
+    write(&Story::sixty(), &dir.path().join("golf"));
     let served = Served::of(dir.path());
     (dir, served)
 }
@@ -166,7 +166,7 @@ async fn the_printed_url_is_exchanged_for_a_cookie_that_no_other_site_sends() {
 #[tokio::test]
 async fn behind_tls_or_a_proxy_the_cookie_is_secure_and_its_origin_is_known() {
     let dir = tempfile::tempdir().unwrap();
-    Story::sixty().write(dir.path()).unwrap();
+    write(&Story::sixty(), dir.path());
     let served = Served::outside(dir.path(), false, Some("https://lab.example"));
     let path = format!("/?token={}", served.token.reveal());
     let reply = served
@@ -251,7 +251,7 @@ async fn what_a_stranger_wrote_is_json_text_and_a_report_runs_nothing() {
     let mut story = Story::sixty();
     let script = "<script>alert(1)</script>";
     story.push(Event::Noted { by: script.to_owned(), text: script.to_owned() });
-    story.write(&study).unwrap();
+    write(&story, &study);
     fs_err::write(study.join("report.html"), script).unwrap();
     let served = Served::of(dir.path());
     let id = "%3Cimg%20src=x%20onerror=alert(1)%3E";

@@ -13,10 +13,10 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{HOST, Served};
+use super::{HOST, Served, write};
 
 fn written(dir: &Path) -> Served {
-    Story::sixty().write(&dir.join("golf")).unwrap();
+    write(&Story::sixty(), &dir.join("golf"));
     Served::of(dir)
 }
 
@@ -195,7 +195,7 @@ async fn a_study_that_grows_is_told_as_it_is() {
     let mut story = Story::many(40);
     let half = story.records.len() / 2;
     let later = story.records.split_off(half);
-    story.write(&dir.path().join("golf")).unwrap();
+    write(&story, &dir.path().join("golf"));
     let served = Served::of(dir.path());
     let before = served.json("/api/studies/golf").await;
     let ledger = open(dir.path());
