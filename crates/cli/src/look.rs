@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     ambient,
-    args::{Diff, Export, Report, Show, Study as StudyArgs, Trials},
+    args::{DEFAULT_ARM, Diff, Export, Report, Show, Study as StudyArgs, Trials},
     exit::{Failure, Kind},
     out,
     run::shown,
@@ -301,6 +301,15 @@ fn command(layout: &Layout, study: &Study) -> Result<String, Failure> {
         );
     }
     let budget = study.budget();
+    let arms = &study.settings().arms;
+    if !arms.iter().map(|arm| arm.name.as_str()).eq([DEFAULT_ARM]) {
+        words.extend(arms.iter().map(|arm| format!("--arm {}", arm.name)));
+    }
+    let unusual = arms.iter().find(|arm| {
+        let own = empiric_agents::entry(&arm.proposer).and_then(|entry| entry.policy);
+        !arm.name.contains('=') && arm.policy != own.unwrap_or(empiric_search::POLICIES[0].name)
+    });
+    words.extend(unusual.map(|arm| format!("--policy {}", arm.policy)));
     words.extend(budget.trials.map(|trials| format!("--trials {trials}")));
     let caps = [(budget.wall_s, "s"), (budget.cpu_s, "cpus"), (budget.gpu_s, "gpus")];
     let caps: Vec<String> =

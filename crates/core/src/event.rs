@@ -16,7 +16,7 @@ use crate::{
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
 /// written, by an older Empiric.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// An event with its place and time in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,8 +134,8 @@ pub enum Event {
     },
     /// The report split is opened: the closing comparison starts.
     ReportOpened {
-        /// The champion compared with the baseline.
-        champion: TrialNo,
+        /// The champions compared with the baseline and with one another, one of each arm that has one.
+        champions: Vec<TrialNo>,
     },
     /// A person or an agent wrote something down.
     Noted {

@@ -3,6 +3,7 @@
 //!
 //! Reads a [`Study`](empiric_core::Study) and nothing else; decides nothing; knows no terminal and opens no file.
 
+mod arms;
 mod curve;
 mod mark;
 mod markdown;
@@ -11,6 +12,7 @@ mod page;
 mod prose;
 mod status;
 
+pub use arms::{Anytime, ArmStatus, Comparison, Step, anytime};
 pub use curve::{Band, Curve, Dot, Kept, Level};
 pub use mark::Mark;
 pub use markdown::markdown;

@@ -272,8 +272,8 @@ fn environment(report: &Report, out: &mut String) {
     let mut row = |name: &str, value: &str| say!(out, "| {name} | {} |", quote(value, 120));
     row("study", &report.status.study);
     row("seed", &with.seed.to_string());
-    row("policy", &with.policy);
-    row("arms", &with.arms.join(", "));
+    let arms = with.arms.iter().map(|arm| format!("{}, policy {}", arm.name, arm.policy));
+    row("arms", &arms.collect::<Vec<_>>().join("; "));
     row("Empiric", &facts.version);
     row("host", &facts.host);
     for (name, hash) in

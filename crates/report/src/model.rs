@@ -7,11 +7,11 @@ mod keeps;
 mod method;
 mod predictions;
 
-use empiric_core::{Provenance, Study, TrialNo};
+use empiric_core::{Provenance, Study, TrialNo, study::Arm};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::{Curve, Status, page::text::flat};
+use crate::{Anytime, Curve, Status, anytime, page::text::flat};
 
 pub(crate) use failures::failures;
 pub(crate) use finding::{cautions, finding};
@@ -97,10 +97,8 @@ pub struct Question {
 pub struct Environment {
     /// Its seed.
     pub seed: u64,
-    /// The search policy.
-    pub policy: String,
     /// The arms.
-    pub arms: Vec<String>,
+    pub arms: Vec<Arm>,
     /// BLAKE3 of the evaluator's files and command.
     pub evaluator: Option<String>,
     /// BLAKE3 of the data.
@@ -128,6 +126,8 @@ pub struct Report {
     pub method: Method,
     /// Every trial's score.
     pub curve: Curve,
+    /// The confirmed gain of each arm, keep by keep.
+    pub anytime: Vec<Anytime>,
     /// What was kept.
     pub keeps: Vec<KeepRow>,
     /// Keeps that are left out, the oldest.
@@ -185,6 +185,7 @@ impl Report {
             status: Status::of(study),
             method: method(study, &summary),
             curve: Curve::of(study),
+            anytime: anytime(study),
             keeps: kept,
             keeps_left_out,
             doubted: doubted(study),
@@ -193,7 +194,6 @@ impl Report {
             cost: CostReport::of(study, &summary),
             environment: Environment {
                 seed: settings.seed,
-                policy: settings.policy.clone(),
                 arms: settings.arms.clone(),
                 evaluator: fixed.map(|fixed| fixed.evaluator.to_string()),
                 data: fixed.map(|fixed| fixed.data.to_string()),

@@ -12,6 +12,7 @@ mod evolution;
 mod greedy;
 mod mcts;
 mod memory;
+mod policies;
 mod race;
 mod random;
 mod specialists;
@@ -25,10 +26,11 @@ pub use allocation::Allocation;
 pub use evolution::Evolution;
 pub use greedy::{Greedy, Parent};
 pub use mcts::Mcts;
+pub use policies::{Policies, Unknown};
 pub use race::Race;
 pub use random::Random;
 pub use specialists::Specialists;
-pub use stopping::dry;
+pub use stopping::{dry, reached};
 
 /// Chooses operator and parents of the next trial.
 ///

@@ -150,7 +150,9 @@ fn header(frame: &mut Frame<'_>, area: Rect, sight: &Sight, paint: Paint) {
     let failed: u32 = status.outcomes.failed.values().sum();
     let trials = study.spent_trials();
     let mut spent = vec![
-        budget.trials.map_or(format!("trials {trials}"), |most| format!("trials {trials}/{most}")),
+        budget.trials.map_or(format!("trials {trials}"), |most| {
+            format!("trials {trials}/{}", u64::from(most) * study.rows() as u64)
+        }),
         format!(
             "{} {}  {} {}  {} {}  {} {failed}",
             glyph(Mark::Keep),

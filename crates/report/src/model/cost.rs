@@ -106,6 +106,10 @@ impl CostReport {
                     trials: f64::from(trials) / percent,
                 }
             });
-        Self { total, trials, cap: study.budget().trials, purposes, per_percent }
+        let arms = u32::try_from(study.rows()).unwrap_or(u32::MAX);
+        let cap = study.budget().trials.map(|cap| cap.saturating_mul(arms));
+        // Of several arms each has a price of its own.
+        let per_percent = per_percent.filter(|_| arms == 1);
+        Self { total, trials, cap, purposes, per_percent }
     }
 }

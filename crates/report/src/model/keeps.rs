@@ -103,8 +103,8 @@ pub(crate) fn keeps(study: &Study) -> (Vec<KeepRow>, usize) {
             hypothesis: edit.hypothesis.text.clone(),
         });
     }
-    let rows = keeps.iter().enumerate().skip(left_out).filter_map(|(index, no)| {
-        let over = index.checked_sub(1).map_or(TrialNo::BASELINE, |before| keeps[before]);
+    let rows = keeps.iter().skip(left_out).filter_map(|no| {
+        let over = study.won(*no).map_or(TrialNo::BASELINE, |won| won.over);
         let ablations = ablations.remove(no).unwrap_or_default();
         Some(row(study, study.trial(*no)?, over, ablations))
     });

@@ -97,10 +97,14 @@ fn split(study: &Study) -> &'static str {
 fn search(study: &Study) -> String {
     let course = study.course();
     let (surfaces, contents, stale) = (course.surfaces(), course.contents(), course.staleness());
+    let mut policies: Vec<&str> =
+        study.settings().arms.iter().map(|arm| arm.policy.as_str()).collect();
+    policies.sort_unstable();
+    policies.dedup();
     format!(
         "Search by policy **{}**. Edits were of {} ({} bits) and {} ({} bits); {} brought back what had been \
          measured and dropped. On average {} verdicts came in between a trial's ask and its start, {} at most.",
-        quote(&study.settings().policy, 40),
+        quote(&policies.join(", "), 200),
         counted(surfaces.families(), "surface"),
         rough(surfaces.entropy()),
         counted(contents.families(), "kind"),

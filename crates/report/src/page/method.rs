@@ -86,8 +86,13 @@ fn environment(view: &View<'_>, out: &mut String) {
     let code = |text: &str| format!("<code>{}</code>", line(text, 100));
     row("study", &code(&study.id().to_string()));
     row("seed", &code(&settings.seed.to_string()));
-    let arms: Vec<String> = settings.arms.iter().take(12).map(|arm| line(arm, 40)).collect();
-    row("search", &format!("policy {}, arms: {}", line(&settings.policy, 40), arms.join(", ")));
+    let arms: Vec<String> = settings
+        .arms
+        .iter()
+        .take(12)
+        .map(|arm| format!("arm {}, policy {}", line(&arm.name, 40), line(&arm.policy, 40)))
+        .collect();
+    row("search", &arms.join(", "));
     row("Empiric", &line(&facts.version, 40));
     row("host", &line(&facts.host, 80));
     row("sandbox", &line(study.sandbox(), 20));
