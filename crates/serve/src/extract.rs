@@ -84,10 +84,11 @@ fn records(reader: &Reader, members: &[TrialNo], after: u64) -> Result<Vec<Recor
         found.extend(records.into_iter().map(|record| (record.seq, record)));
     }
     // A champion that was kept this very moment is no member yet; the next look takes both in.
-    found.retain(|_, record| {
-        let Event::ReportOpened { champion } = &record.event else { return true };
-        members.binary_search(champion).is_ok()
-    });
+    for record in found.values_mut() {
+        if let Event::ReportOpened { champions } = &mut record.event {
+            champions.retain(|champion| members.binary_search(champion).is_ok());
+        }
+    }
     Ok(found.into_values().collect())
 }
 
@@ -115,7 +116,7 @@ fn renumbered(mut record: Record, seq: u64, members: &[TrialNo]) -> Record {
         | Event::Fenced { trial, .. }
         | Event::Quarantined { trial, .. }
         | Event::Concluded { trial, .. } => own(trial),
-        Event::ReportOpened { champion } => own(champion),
+        Event::ReportOpened { champions } => champions.iter_mut().for_each(own),
         Event::StudyOpened { .. }
         | Event::SessionStarted { .. }
         | Event::SegmentOpened { .. }

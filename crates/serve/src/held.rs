@@ -214,7 +214,7 @@ impl Held {
 
     /// The best confirmed trial; the baseline before there is one.
     pub(crate) fn champion(&self) -> TrialNo {
-        self.extract.real(self.extract.study().champion())
+        self.extract.real(self.extract.study().in_front().champion())
     }
 
     /// Works out what failed trials are recognised by, of those that nobody has yet.

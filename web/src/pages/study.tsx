@@ -302,6 +302,9 @@ function Arms({ study }: { study: Study }) {
               </th>
               <th scope="col">Champion</th>
               <th scope="col" class="num">
+                Gain over the baseline
+              </th>
+              <th scope="col" class="num">
                 CPU time
               </th>
             </tr>
@@ -316,6 +319,9 @@ function Arms({ study }: { study: Study }) {
                 <td class="num">{count(arm.marks["keep"] ?? 0)}</td>
                 <td class="num">{count(arm.marks["failed"] ?? 0)}</td>
                 <td>{arm.champion ? <TrialLink id={study.id} trial={arm.champion} /> : "–"}</td>
+                <td class="num">
+                  {signed(arm.gain)} <span class="quiet">{interval(arm.gain_interval)}</span>
+                </td>
                 <td class="num">{seconds(arm.cpu_s)}</td>
               </tr>
             ))}

@@ -7,7 +7,7 @@ use empiric_core::{
     Ask, Budget, Cause, Cost, Digest, Edit, Event, Failure, Hypothesis, Inspection, Measurement,
     Operator, Outcome, Phase, Prediction, Provenance, Purpose, ReplicateId, Split, StudyId, TreeId,
     TrialNo, Verdict,
-    study::{Fixed, Rules, Settings},
+    study::{Arm, Fixed, Rules, Settings},
     trial::{Direction, FileChange, Measured, UnitRecord},
 };
 use empiric_ledger::{Blobs, Durability, Ledger, Options};
@@ -230,8 +230,7 @@ fn opening(making: &mut Making) -> Result<(), Failed> {
     let settings = Settings {
         seed: 7,
         budget: Budget { trials: Some(200_000), cpu_s: Some(1e6), ..Budget::default() },
-        arms: vec!["tuner".to_owned()],
-        policy: "race".to_owned(),
+        arms: vec![Arm::of("tuner", "race")],
         rules: Rules::default(),
     };
     let task = Arc::new(empiric_testkit::story::task());

@@ -138,8 +138,9 @@ fn words(event: &Event, metric: &str) -> String {
             Outcome::Valid { verdict, reason, .. } => format!("{verdict}: {reason}"),
             Outcome::Failed(failure) => failure.to_string(),
         },
-        Event::ReportOpened { champion } => {
-            format!("closing comparison of {champion} and the baseline")
+        Event::ReportOpened { champions } => {
+            let champions: Vec<String> = champions.iter().map(ToString::to_string).collect();
+            format!("closing comparison of {} and the baseline", champions.join(", "))
         }
         Event::Noted { by, text } => format!("{by}: {text}"),
         Event::Paused { by } => format!("paused by {by}"),

@@ -203,6 +203,11 @@ pub(crate) struct Arm {
     marks: BTreeMap<String, usize>,
     /// Its last keep.
     champion: Option<String>,
+    /// That one's gain over the baseline, positive when better.
+    gain: Option<f64>,
+    /// The gain's 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
+    gain_interval: Option<[f64; 2]>,
     /// CPU seconds.
     cpu_s: f64,
     /// GPU seconds.
@@ -261,6 +266,8 @@ fn told(id: String, held: &Held) -> Study {
             trials: 0,
             marks: BTreeMap::new(),
             champion: None,
+            gain: None,
+            gain_interval: None,
             cpu_s: 0.0,
             gpu_s: 0.0,
         });
@@ -276,11 +283,21 @@ fn told(id: String, held: &Held) -> Study {
             arm.champion = Some(TrialNo(keep).to_string());
         }
     }
+    for arm in arms.values_mut() {
+        let found = said.arms.iter().find(|own| own.name == arm.name);
+        if let Some(champion) = found.and_then(|own| own.champion.as_ref()) {
+            arm.champion = Some(real(&champion.trial).to_string());
+            arm.gain = finite(champion.gain);
+            arm.gain_interval = champion.gain_interval;
+        }
+    }
     let [operators, proposers, surfaces, causes] = names.map(|set| {
         set.into_iter().filter_map(|name| held.index.names.get(name)).map(str::to_owned).collect()
     });
-    let budget = fold.budget();
-    let meters = meters(budget, [f64::from(spent), held.wall_s(), cost[0], cost[1]], fold.cost());
+    // Trials are counted for each arm; every other cap is the whole study's.
+    let (budget, among) = (fold.budget(), u32::try_from(fold.settings().arms.len()).unwrap_or(1));
+    let meters =
+        meters(budget, among, [f64::from(spent), held.wall_s(), cost[0], cost[1]], fold.cost());
     Study {
         id,
         study: said.study.clone(),
@@ -319,7 +336,7 @@ fn told(id: String, held: &Held) -> Study {
         meters,
         budget: Caps::of(budget),
         arms: arms.into_values().collect(),
-        policy: fold.settings().policy.clone(),
+        policy: said.search.policy.clone(),
         seed: fold.settings().seed,
         slots: held.sessions.last().map(|session| session.slots.clone()).unwrap_or_default(),
         sandbox: fold.sandbox().to_owned(),
@@ -362,11 +379,12 @@ pub(crate) fn marks(of: impl Iterator<Item = Mark>) -> BTreeMap<String, usize> {
 
 fn meters(
     budget: &Budget,
+    among: u32,
     [trials, wall, cpu, gpu]: [f64; 4],
     cost: empiric_core::Cost,
 ) -> Vec<Meter> {
     let all = [
-        ("trials", trials, budget.trials.map(f64::from)),
+        ("trials", trials, budget.trials.map(|trials| f64::from(trials) * f64::from(among.max(1)))),
         ("wall", wall, budget.wall_s),
         ("cpu", cpu, budget.cpu_s),
         ("gpu", gpu, budget.gpu_s),
