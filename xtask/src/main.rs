@@ -36,6 +36,7 @@ usage: cargo xtask <what>
                     what its verdicts are worth over simulated studies: error, power, price, bias
   bench serve [--trials N] [--asks N]
                     what looking at a study of 100,000 trials costs: every endpoint, and the server's memory
+  bench digest      what the digest that proposers read costs, and how large it is
   bench search [--trials N] [--seeds N] [--only FUNCTION]
                     tuner and policies against Optuna, on noisy functions written as recipes";
 
@@ -57,6 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["fuzz", ref more @ ..] => fuzz::run(more),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["bench", "search", ref more @ ..] => bench::search(more),
+        ["bench", "digest"] => bench::digest(),
         ["bench", "decide", ref more @ ..] => bench::decide(more),
         ["bench", "serve", ref more @ ..] => bench::serve(more),
         ["help" | "--help" | "-h"] => {

@@ -3,13 +3,16 @@
 mod ambient;
 mod args;
 mod ask;
+mod calls;
 mod canaries;
 mod check;
 mod diagnostics;
 mod doctor;
 mod exit;
+mod idea;
 mod live;
 mod look;
+mod models;
 mod out;
 mod preflight;
 mod run;
@@ -59,6 +62,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Verify(args) => look::verify(args),
         Verb::Export(args) => look::export(args),
         Verb::Note(args) => ask::note(args),
+        Verb::Idea(args) => idea::idea(args),
         Verb::Pause(args) => ask::pause(args),
         Verb::Resume(args) => ask::resume(args),
         Verb::Stop(args) => ask::stop(args),
@@ -103,13 +107,14 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Report(args) => args.json,
         Verb::Export(args) => args.json,
         Verb::Note(args) => args.json,
+        Verb::Idea(args) => args.json(),
         Verb::Submit(args) => args.json,
         Verb::Serve(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Schema(args) => args.json,
+        Verb::Verify(args) => args.json,
         Verb::Status(args)
         | Verb::Lineage(args)
-        | Verb::Verify(args)
         | Verb::Pause(args)
         | Verb::Resume(args)
         | Verb::Stop(args) => args.json,

@@ -199,9 +199,17 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
             run(db, sql, &[record.at.as_microsecond(), row])?;
             touch(db, *trial, seq)?;
         }
-        Event::Quarantined { trial, .. } => touch(db, *trial, seq)?,
+        Event::Called { trial, .. }
+        | Event::Rehearsed { trial, .. }
+        | Event::Quarantined { trial, .. } => {
+            touch(db, *trial, seq)?;
+        }
         Event::Concluded { trial, outcome } => concluded(db, record, *trial, outcome)?,
         Event::SessionStarted { .. }
+        | Event::Staffed { .. }
+        | Event::IdeaAdded { .. }
+        | Event::IdeaChanged { .. }
+        | Event::Learned { .. }
         | Event::BudgetSet { .. }
         | Event::ReportOpened { .. }
         | Event::Noted { .. }
@@ -222,7 +230,7 @@ fn measured(
 ) -> Result<(), Refusal> {
     let (row, purpose) = held(db, replicate, trial)?;
     let cause = result.failure.as_ref().map(|failure| failure.cause.name());
-    let Cost { wall_s, cpu_s, gpu_s, tokens: _, usd: _ } = result.cost;
+    let Cost { wall_s, cpu_s, gpu_s, tokens: _, usd: _, calls: _ } = result.cost;
     let at = record.at.as_microsecond();
     let columns: [&dyn ToSql; 6] = [&row, &cause, &wall_s, &cpu_s, &gpu_s, &at];
     let sql = "UPDATE replicate SET state = 'measured', cause = ?2, wall_s = ?3, cpu_s = ?4, gpu_s = ?5, ended_at = ?6

@@ -112,7 +112,9 @@ fn renumbered(mut record: Record, seq: u64, members: &[TrialNo]) -> Record {
                 Purpose::Search | Purpose::Report => {}
             }
         }
-        Event::Measured { trial, .. }
+        Event::Called { trial, .. }
+        | Event::Rehearsed { trial, .. }
+        | Event::Measured { trial, .. }
         | Event::Fenced { trial, .. }
         | Event::Quarantined { trial, .. }
         | Event::Concluded { trial, .. } => own(trial),
@@ -121,6 +123,10 @@ fn renumbered(mut record: Record, seq: u64, members: &[TrialNo]) -> Record {
         | Event::SessionStarted { .. }
         | Event::SegmentOpened { .. }
         | Event::BudgetSet { .. }
+        | Event::Staffed { .. }
+        | Event::IdeaAdded { .. }
+        | Event::IdeaChanged { .. }
+        | Event::Learned { .. }
         | Event::Noted { .. }
         | Event::Paused { .. }
         | Event::Resumed { .. }

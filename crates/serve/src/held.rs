@@ -130,6 +130,12 @@ impl Held {
                 }
                 Event::StudyOpened { .. }
                 | Event::BudgetSet { .. }
+                | Event::Staffed { .. }
+                | Event::Called { .. }
+                | Event::Rehearsed { .. }
+                | Event::IdeaAdded { .. }
+                | Event::IdeaChanged { .. }
+                | Event::Learned { .. }
                 | Event::Asked { .. }
                 | Event::Proposed { .. }
                 | Event::Leased { .. }

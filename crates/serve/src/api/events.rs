@@ -108,6 +108,12 @@ fn words(event: &Event, metric: &str) -> String {
         }
         Event::SegmentOpened { segment, reason, .. } => format!("segment {segment}: {reason}"),
         Event::BudgetSet { .. } => "budget set".to_owned(),
+        Event::Staffed { arm, .. } => format!("{arm} has its team"),
+        Event::Called { call, .. } => format!("{} asked {}", call.role, call.model),
+        Event::Rehearsed { .. } => "a smoke stage was run before the edit was handed in".to_owned(),
+        Event::IdeaAdded { by, sketch, .. } => format!("{by} has an idea: {}", sketch.text),
+        Event::IdeaChanged { by, .. } => format!("{by} ranks an idea anew"),
+        Event::Learned { by, insight, .. } => format!("{by} learnt: {}", insight.text),
         Event::Asked { ask, arm, .. } => {
             let parents: Vec<String> = ask.parents.iter().map(ToString::to_string).collect();
             let from = if parents.is_empty() {

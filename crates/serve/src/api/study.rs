@@ -156,7 +156,7 @@ pub(crate) struct Champion {
 /// What was spent of something, and its cap.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Meter {
-    /// `trials`, `wall`, `cpu`, `gpu`, `tokens` or `usd`.
+    /// `trials`, `wall`, `cpu` or `gpu`.
     name: String,
     /// What was spent; seconds where it is time.
     used: f64,
@@ -179,6 +179,8 @@ pub(crate) struct Caps {
     tokens: Option<u64>,
     /// US dollars for model calls.
     usd: Option<f64>,
+    /// Model calls.
+    calls: Option<u64>,
     /// Trials in a row without a keep that end the search.
     drought: Option<u32>,
     /// Confirmed value of the metric that is good enough.
@@ -187,8 +189,8 @@ pub(crate) struct Caps {
 
 impl Caps {
     fn of(budget: &Budget) -> Self {
-        let Budget { trials, wall_s, cpu_s, gpu_s, tokens, usd, drought, target } = *budget;
-        Self { trials, wall_s, cpu_s, gpu_s, tokens, usd, drought, target }
+        let Budget { trials, wall_s, cpu_s, gpu_s, tokens, usd, calls, drought, target } = *budget;
+        Self { trials, wall_s, cpu_s, gpu_s, tokens, usd, calls, drought, target }
     }
 }
 
@@ -296,8 +298,7 @@ fn told(id: String, held: &Held) -> Study {
     });
     // Trials are counted for each arm; every other cap is the whole study's.
     let (budget, among) = (fold.budget(), u32::try_from(fold.settings().arms.len()).unwrap_or(1));
-    let meters =
-        meters(budget, among, [f64::from(spent), held.wall_s(), cost[0], cost[1]], fold.cost());
+    let meters = meters(budget, among, [f64::from(spent), held.wall_s(), cost[0], cost[1]]);
     Study {
         id,
         study: said.study.clone(),
@@ -377,19 +378,12 @@ pub(crate) fn marks(of: impl Iterator<Item = Mark>) -> BTreeMap<String, usize> {
     counts
 }
 
-fn meters(
-    budget: &Budget,
-    among: u32,
-    [trials, wall, cpu, gpu]: [f64; 4],
-    cost: empiric_core::Cost,
-) -> Vec<Meter> {
+fn meters(budget: &Budget, among: u32, [trials, wall, cpu, gpu]: [f64; 4]) -> Vec<Meter> {
     let all = [
         ("trials", trials, budget.trials.map(|trials| f64::from(trials) * f64::from(among.max(1)))),
         ("wall", wall, budget.wall_s),
         ("cpu", cpu, budget.cpu_s),
         ("gpu", gpu, budget.gpu_s),
-        ("tokens", cost.tokens as f64, budget.tokens.map(|tokens| tokens as f64)),
-        ("usd", cost.usd, budget.usd),
     ];
     let shown = all.into_iter().filter(|(name, used, cap)| {
         matches!(*name, "trials" | "wall" | "cpu") || *used > 0.0 || cap.is_some()
