@@ -15,7 +15,7 @@ use crate::tools::root;
 mod causes;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 21] = [
+const EDGES: [(&str, &[&str]); 22] = [
     ("core", &[]),
     ("doors", &[]),
     ("sandbox", &[]),
@@ -29,6 +29,7 @@ const EDGES: [(&str, &[&str]); 21] = [
     ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
+    ("export", &["core", "report"]),
     ("report", &["core", "decide", "lineage"]),
     (
         "engine",
@@ -51,8 +52,8 @@ const EDGES: [(&str, &[&str]); 21] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "llm",
-            "report", "sandbox", "search", "serve", "tasks",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "export", "ledger",
+            "lineage", "llm", "report", "sandbox", "search", "serve", "tasks",
         ],
     ),
     ("arena", &["agents", "core", "decide", "search"]),
@@ -99,7 +100,7 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Dependencies that belong to one crate, or to a few.
-const OWNED: [(&str, &[&str]); 22] = [
+const OWNED: [(&str, &[&str]); 23] = [
     ("anyhow", &["cli", "arena", "bench", "testkit", "xtask"]),
     ("axum", &["serve"]),
     ("clap", &["cli"]),
@@ -113,14 +114,18 @@ const OWNED: [(&str, &[&str]); 22] = [
     ("libc", &["sandbox"]),
     ("miette", &["cli"]),
     ("nix", &["sandbox", "bench"]),
+    ("parquet", &["export"]),
     ("ratatui", &["cli"]),
-    ("reqwest", &["llm"]),
+    ("reqwest", &["export", "llm"]),
     ("rusqlite", &["ledger"]),
-    ("rustls", &["llm"]),
+    ("rustls", &["export", "llm"]),
     ("seccompiler", &["sandbox"]),
     ("signal-hook", &["cli"]),
     // The ledger takes one-shot replies from it, no runtime.
-    ("tokio", &["bench", "cli", "engine", "executor", "ledger", "llm", "serve", "testkit"]),
+    (
+        "tokio",
+        &["bench", "cli", "engine", "executor", "export", "ledger", "llm", "serve", "testkit"],
+    ),
     ("toml_edit", &["agents"]),
     ("tree-sitter", &["agents", "lineage", "supervise"]),
 ];

@@ -12,6 +12,7 @@ use empiric_core::{
     study::{Arm, ErrorControl, Rules, Settings},
 };
 use empiric_engine::{ASKED_SCHEMA, Asked, Control, Ended, Engine, Layout, Options};
+use empiric_export::Hook;
 use empiric_ledger::Reader;
 use empiric_report::Status;
 use empiric_sandbox::{Cgroup, Level};
@@ -33,6 +34,7 @@ use crate::{
 const DEFAULT_TRIALS: u32 = 60;
 
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
+    let hooks = hooks(args)?;
     let budget = budget(args)?;
     let ready = setup::ready(&args.task)?;
     let task = &ready.loaded.task;
@@ -70,8 +72,21 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     if !layout.asked().exists() {
         asked.write(&layout)?;
     }
-    let ended = session(options, Live::new(args.json), args.serve)?;
+    let live = Live::new(args.json).telling(hooks)?;
+    let ended = session(options, live, args.serve)?;
     conclude(&layout, &ended, args.json)
+}
+
+/// Who is told of news: each `--notify`, and the address in the environment.
+fn hooks(args: &Run) -> Result<Vec<Hook>, Failure> {
+    let command = |text: &String| match shlex::split(text).filter(|words| !words.is_empty()) {
+        Some(words) => Ok(Hook::Command(words)),
+        None => Err(Failure::say(Kind::Usage, format!("`--notify {text}` is no command"))
+            .hint("quotes that are opened must be closed")),
+    };
+    let mut hooks = args.notify.iter().map(command).collect::<Result<Vec<_>, _>>()?;
+    hooks.extend(ambient::webhook().map(Hook::Webhook));
+    Ok(hooks)
 }
 
 /// How a study is asked, from the words; what is fixed when a study opens is taken from the study.
@@ -215,10 +230,14 @@ pub(crate) fn session(options: Options, live: Live, watched: bool) -> Result<End
         });
         let mut engine = std::pin::pin!(engine.run(controls));
         let (mut asked_to_stop, mut serving_on) = (false, watched);
+        let mut last = None;
         let ended = loop {
             tokio::select! {
                 biased;
-                Some(notice) = notices.recv() => live.show(&notice)?,
+                Some(notice) = notices.recv() => {
+                    live.show(&notice)?;
+                    last = Some(notice.study);
+                }
                 ended = &mut engine => break ended,
                 ended = &mut serving, if serving_on => {
                     // The study goes on without anybody looking.
@@ -242,6 +261,10 @@ pub(crate) fn session(options: Options, live: Live, watched: bool) -> Result<End
         };
         while let Ok(notice) = notices.try_recv() {
             live.show(&notice)?;
+            last = Some(notice.study);
+        }
+        if let (Ok(Ended::Broken(why)), Some(study)) = (&ended, &last) {
+            live.broken(study, why);
         }
         live.end();
         ending.cancel();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by its panic")]
 
 mod arms;
+mod book;
 mod causes;
 mod contract;
 mod faults;
