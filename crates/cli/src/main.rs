@@ -154,6 +154,7 @@ fn schema(args: &Schema) -> Result<(), Failure> {
             SchemaName::Task => ("task.toml", "task"),
             SchemaName::Result => ("Result of an evaluator", "result"),
             SchemaName::Variables => ("Environment variables", "variables"),
+            SchemaName::Api => ("REST interface", "api"),
         };
         let made_by = format!("empiric schema {which} --md");
         return Ok(out::raw(&reference::keys(title, &made_by, &schema))?);
