@@ -75,6 +75,7 @@ impl Bench {
             installation: Installation {
                 task: Arc::new(self.loaded.task),
                 data_dir: self.loaded.root.clone(),
+                splits: None,
                 root: self.loaded.root,
                 path: environment.bin.into_iter().collect(),
                 read: environment.read_paths,

@@ -103,8 +103,21 @@ fn line(record: &Record, study: &Study) -> Option<String> {
                 format!("{trial} is measured once more before it may be kept: {}", why.join("; "));
             Some(words::clip(&text, out::talk_columns()))
         }
-        Event::ReportOpened { champion } => Some(format!(
-            "closing comparison of {champion} and the baseline on seeds and data held back until now"
+        Event::ReportOpened { champion } => {
+            let times = study.report_openings();
+            let what = match times {
+                0 | 1 => "on seeds and data held back until now".to_owned(),
+                _ => format!(
+                    "on the report split, which is opened for the {} time",
+                    words::nth(times)
+                ),
+            };
+            Some(format!("closing comparison of {champion} and the baseline {what}"))
+        }
+        Event::AblationOpened { champion, margin, hunks } => Some(format!(
+            "{champion} is taken apart: {} of it, each of which must be worth more than {} to stay",
+            words::counted(hunks.len(), "hunk"),
+            words::number(*margin),
         )),
         Event::Noted { by, text } => {
             Some(words::clip(&format!("note by {by}: {text}"), out::talk_columns()))

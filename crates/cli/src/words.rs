@@ -27,6 +27,20 @@ pub(crate) fn percent(value: f64, reference: f64) -> String {
     }
 }
 
+/// A count and its noun.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Second, third, fourth.
+pub(crate) fn nth(n: u32) -> String {
+    match n {
+        2 => "second".to_owned(),
+        3 => "third".to_owned(),
+        n => format!("{n}th"),
+    }
+}
+
 /// Seconds as people say them.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {

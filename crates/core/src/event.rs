@@ -9,14 +9,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ask, Budget, Edit, Outcome, Purpose, Quarantine, ReplicateId, Seed, StudyId, Task, TrialNo,
+    Ask, Budget, Edit, Hunk, Outcome, Purpose, Quarantine, ReplicateId, Seed, StudyId, Task,
+    TrialNo,
     study::{Fixed, Settings},
     trial::Measured,
 };
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
 /// written, by an older Empiric.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// An event with its place and time in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,6 +138,15 @@ pub enum Event {
         /// The champion compared with the baseline.
         champion: TrialNo,
     },
+    /// The champion is taken apart: each hunk of it is taken away by a trial, and what does not earn its place goes.
+    AblationOpened {
+        /// The champion.
+        champion: TrialNo,
+        /// How much worse a simpler trial may be, in the metric's unit.
+        margin: f64,
+        /// What it changes of the baseline.
+        hunks: Vec<Hunk>,
+    },
     /// A person or an agent wrote something down.
     Noted {
         /// Who.
@@ -168,7 +178,7 @@ pub enum Event {
 
 impl Event {
     /// Every event's name.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 18] = [
         "study_opened",
         "session_started",
         "segment_opened",
@@ -181,6 +191,7 @@ impl Event {
         "quarantined",
         "concluded",
         "report_opened",
+        "ablation_opened",
         "noted",
         "paused",
         "resumed",
@@ -204,6 +215,7 @@ impl Event {
             Self::Quarantined { .. } => "quarantined",
             Self::Concluded { .. } => "concluded",
             Self::ReportOpened { .. } => "report_opened",
+            Self::AblationOpened { .. } => "ablation_opened",
             Self::Noted { .. } => "noted",
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
@@ -228,6 +240,7 @@ impl Event {
             | Self::SegmentOpened { .. }
             | Self::BudgetSet { .. }
             | Self::ReportOpened { .. }
+            | Self::AblationOpened { .. }
             | Self::Noted { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }

@@ -4,6 +4,7 @@
 //! Pure by rule: no I/O, no clock, no environment, no threads. Whatever is decided from these types can be decided
 //! again from the ledger alone.
 
+pub mod ablation;
 pub mod budget;
 pub mod course;
 pub mod event;
@@ -12,14 +13,17 @@ pub mod id;
 pub mod lines;
 pub mod measure;
 pub mod outcome;
+pub mod pareto;
 pub mod redline;
 pub mod sample;
 pub mod seed;
 pub mod signature;
+pub mod splits;
 pub mod study;
 pub mod task;
 pub mod trial;
 
+pub use ablation::{Ablation, Hunk};
 pub use budget::{Budget, Cost};
 pub use course::{Complexity, Course};
 pub use event::{Event, Record};
@@ -28,10 +32,12 @@ pub use id::{BlobId, CommitId, Digest, ReplicateId, StudyId, TreeId, TrialNo};
 pub use lines::Lines;
 pub use measure::{Bound, Gate, Goal, Measurement, Metric, Provenance, Split};
 pub use outcome::{Blame, Cause, Failure, Outcome, Phase, Verdict};
+pub use pareto::Pareto;
 pub use redline::{Concern, Inspection, Quarantine, RedLine, Severity};
 pub use sample::{Noise, Sample};
 pub use seed::{Purpose, Seed};
 pub use signature::Signature;
+pub use splits::{Assignment, Splits};
 pub use study::Study;
 pub use task::Task;
 pub use trial::{Ask, Edit, Hypothesis, Operator, Prediction, Replicate, Trial};

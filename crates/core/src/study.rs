@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Cost, Course, Event, Failure, Noise, Outcome, Purpose, Record, Replicate, ReplicateId,
-    Sample, Split, StudyId, Task, TreeId, Trial, TrialNo, Verdict,
+    Ablation, Budget, Cost, Course, Event, Failure, Noise, Outcome, Pareto, Purpose, Record,
+    Replicate, ReplicateId, Sample, Split, StudyId, Task, TreeId, Trial, TrialNo, Verdict,
+    ablation::ABLATE,
 };
 
 mod asked;
+mod beside;
 
 pub use asked::{Contest, ErrorControl, Fixed, OutOfOrder, Rules, Settings, State};
 
@@ -48,6 +50,10 @@ pub struct Study {
     cost: Cost,
     last_at: Option<Timestamp>,
     course: Course,
+    openings: u32,
+    ablation: Option<Arc<Ablation>>,
+    pareto: Pareto,
+    finished: u32,
 }
 
 /// Concluded trials by outcome; the baseline is not counted.
@@ -103,6 +109,10 @@ impl Study {
             cost: Cost::default(),
             last_at: None,
             course: Course::default(),
+            openings: 0,
+            ablation: None,
+            pareto: Pareto::default(),
+            finished: 0,
         })
     }
 
@@ -149,6 +159,8 @@ impl Study {
                 self.budget = *budget;
                 if self.state == State::Finished {
                     self.state = State::Running;
+                    // Whatever is found from here on is compared anew, and that the split was open before is counted.
+                    self.report = None;
                 }
             }
             Event::Asked { trial, arm, ask } => {
@@ -167,6 +179,9 @@ impl Study {
                     ended_at: None,
                 }));
                 self.open.insert(*trial);
+                if let Some(ablation) = self.ablation.as_mut().filter(|_| arm == ABLATE) {
+                    Arc::make_mut(ablation).asked(*trial, ask);
+                }
             }
             Event::Proposed { trial, edit } => {
                 self.trial_mut(*trial).map_err(fail)?.edit = Some(edit.clone());
@@ -199,6 +214,7 @@ impl Study {
             Event::Measured { replicate, trial, result } => {
                 self.end_lease(*replicate, *trial).map_err(fail)?;
                 self.cost += Cost { wall_s: 0.0, ..result.cost };
+                self.finished += 1;
                 let found = self.trial_mut(*trial).map_err(fail)?;
                 let mut measured = None;
                 if let Some(held) = found.replicates.iter_mut().rfind(|held| held.id == *replicate)
@@ -238,6 +254,12 @@ impl Study {
                 self.trial(*champion)
                     .ok_or_else(|| fail(format!("there is no trial {champion}")))?;
                 self.report = Some(*champion);
+                self.openings += 1;
+            }
+            Event::AblationOpened { champion, margin, hunks } => {
+                self.trial(*champion)
+                    .ok_or_else(|| fail(format!("there is no trial {champion}")))?;
+                self.ablation = Some(Arc::new(Ablation::new(*champion, *margin, hunks.clone())));
             }
             Event::Noted { by, text } => self.notes.push_back((by.clone(), text.clone())),
             Event::Paused { .. } => self.state = State::Paused,
@@ -246,7 +268,9 @@ impl Study {
             Event::Finished { .. } => self.state = State::Finished,
         }
         let subject = record.event.trial().and_then(|no| self.trials.get(no.0 as usize));
-        self.course.take(&self.task, record, subject.map(|trial| &**trial));
+        let subject = subject.map(|trial| &**trial);
+        self.course.take(&self.task, record, subject);
+        self.pareto.take(&self.task, self.segment, record, subject);
         if let Some(last) = self.last_at {
             self.cost.wall_s += record.at.duration_since(last).as_secs_f64().max(0.0);
         }

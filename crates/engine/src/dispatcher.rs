@@ -89,7 +89,7 @@ pub(crate) enum Input {
 /// What became of a replicate.
 pub(crate) enum Ran {
     /// It ran under what its segment was opened with.
-    Done(Measured),
+    Done(Box<Measured>),
     /// Evaluator, data or environment were not what the segment was opened with, before it or after it.
     Drifted(Fixed),
 }
@@ -419,12 +419,12 @@ impl Engine {
                     slot.holds = (!installation.task.recipe.writable).then_some(tree);
                     match blocking(move || look()).await {
                         Ok(Ok(fixed)) if Some(fixed) != opened => Ran::Drifted(fixed),
-                        Ok(Ok(_)) => Ran::Done(measured),
-                        Ok(Err(error)) => Ran::Done(spoilt(&error)),
-                        Err(error) => Ran::Done(spoilt(&error)),
+                        Ok(Ok(_)) => Ran::Done(Box::new(measured)),
+                        Ok(Err(error)) => spoilt(&error),
+                        Err(error) => spoilt(&error),
                     }
                 }
-                Ok(Err(error)) | Err(error) => Ran::Done(spoilt(&error)),
+                Ok(Err(error)) | Err(error) => spoilt(&error),
             };
             inputs.send(Input::Measured(replicate, trial, slot, ran)).ok();
         });
@@ -480,7 +480,7 @@ impl Engine {
                 // On a full disk a unit fails, or worse, through no fault of its own.
                 self.options.layout.has_room()?;
                 let result = match ran {
-                    Ran::Done(result) => result,
+                    Ran::Done(result) => *result,
                     Ran::Drifted(fixed) => return self.drifted(replicate, trial, fixed).await,
                 };
                 let cancelled = result
@@ -548,11 +548,11 @@ pub(crate) fn duplicate(of: TrialNo) -> Failure {
     Failure::new(Phase::Static, Cause::DuplicateTree { of })
 }
 
-fn spoilt(error: &dyn std::fmt::Display) -> Measured {
+fn spoilt(error: &dyn std::fmt::Display) -> Ran {
     let failure = Failure::new(Phase::Train, Cause::HarnessFailed)
         .blame(Blame::Infra)
         .excerpt(error.to_string());
-    Measured { failure: Some(failure), ..Measured::default() }
+    Ran::Done(Box::new(Measured { failure: Some(failure), ..Measured::default() }))
 }
 
 /// A number that nobody could foresee: the random half of a fresh identifier.

@@ -74,6 +74,7 @@ fn take(held: &mut Trial, record: Record, segment: Option<u32>) {
         | Event::BudgetSet { .. }
         | Event::Asked { .. }
         | Event::ReportOpened { .. }
+        | Event::AblationOpened { .. }
         | Event::Noted { .. }
         | Event::Paused { .. }
         | Event::Resumed { .. }

@@ -186,6 +186,7 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
         Event::SessionStarted { .. }
         | Event::BudgetSet { .. }
         | Event::ReportOpened { .. }
+        | Event::AblationOpened { .. }
         | Event::Noted { .. }
         | Event::Paused { .. }
         | Event::Resumed { .. }

@@ -346,6 +346,8 @@ pub(crate) fn task() -> Task {
         evaluator: Some(command(&["python", "evaluate.py"], 60.0)),
         metric: Metric { name: "bpb".to_owned(), goal: Goal::Minimize, unit: "bits".to_owned() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,

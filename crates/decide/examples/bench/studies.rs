@@ -198,6 +198,8 @@ fn task() -> Task {
         evaluator: None,
         metric: Metric { name: METRIC.to_owned(), goal: Goal::Maximize, unit: String::new() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,
