@@ -2,11 +2,13 @@
 //!
 //! Reads a [`Study`](empiric_core::Study) and nothing else; decides nothing; knows no terminal and opens no file.
 
+mod curve;
+mod mark;
 mod page;
 mod status;
-#[cfg(test)]
-mod story;
 
+pub use curve::{Band, Curve, Dot, Kept, Level};
+pub use mark::Mark;
 pub use page::{Facts, html};
 pub use status::{
     Baseline, Champion, MeasurementRow, MetricName, Noise, OutcomeRow, Outcomes, Status, TrialRow,

@@ -9,6 +9,7 @@ pub mod fuzz;
 mod home;
 mod misbehaviour;
 mod processes;
+pub mod story;
 pub mod tasks;
 
 pub use home::{Ended, Home, Said, Session};

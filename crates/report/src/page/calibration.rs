@@ -8,8 +8,9 @@ use empiric_decide::stats::{Sample, normal_point};
 use super::{
     svg::{self, Px, Scale},
     text::{counted, flat, put, share, signed},
-    view::{Mark, View},
+    view::View,
 };
+use crate::Mark;
 
 /// Noise standard deviations of a change beyond which it is called clear.
 const CLEAR: f64 = 2.0;

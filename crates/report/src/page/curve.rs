@@ -1,27 +1,25 @@
-//! The score curve: every trial's search score, the best confirmed so far, and the noise of one replicate.
+//! The score curve, drawn.
 
 use std::collections::BTreeSet;
 
-use empiric_core::{Goal, Purpose, Split, TrialNo};
-use empiric_decide::stats::{Estimate, Sample};
+use empiric_core::{Goal, Split, TrialNo};
 
 use super::{
     svg::{self, Px, Scale},
     text::{counted, esc, number, put},
-    view::{Mark, View, hover},
+    view::{View, hover},
 };
+use crate::{Curve, Mark, curve::WHISKERS};
 
 /// Trials up to which each is drawn; above, one mark stands for all of its outcome in a cell of [`CELL`] pixels.
 const EACH: usize = 2000;
 const CELL: [f64; 2] = [7.0, 8.0];
-/// Kept trials up to which each shows its interval.
-const WHISKERS: usize = 60;
 /// Where the highest value is drawn, pixels.
 const TOP: f64 = 30.0;
 
 pub(super) fn write(view: &View<'_>, out: &mut String) {
     out.push_str("<section id=\"curve\">\n<h2>Score of every trial</h2>\n");
-    let curve = Curve::of(view);
+    let curve = Curve::of(view.study);
     if curve.limits.is_none() {
         out.push_str("<p>Nothing has been measured yet.</p>\n</section>\n");
         return;
@@ -52,170 +50,7 @@ fn legend(view: &View<'_>, out: &mut String) {
     );
 }
 
-/// A measured trial.
-#[derive(Debug)]
-struct Dot {
-    no: TrialNo,
-    mark: Mark,
-    score: f64,
-    title: String,
-}
-
-/// The baseline within one segment, from one trial to another.
-#[derive(Debug)]
-struct Band {
-    from: u32,
-    to: u32,
-    mean: f64,
-    sd: f64,
-}
-
-/// A kept trial: the score it was noticed for, and its mean on fresh seeds.
-#[derive(Debug)]
-struct Kept {
-    no: TrialNo,
-    score: Option<f64>,
-    mean: f64,
-    interval: Option<[f64; 2]>,
-    title: String,
-}
-
-/// The best confirmed level from one trial on; none where it is not known.
-#[derive(Debug)]
-struct Level {
-    from: u32,
-    mean: Option<f64>,
-}
-
-#[derive(Debug)]
-struct Curve {
-    last: u32,
-    dots: Vec<Dot>,
-    failed: Vec<(u32, String)>,
-    bands: Vec<Band>,
-    kept: Vec<Kept>,
-    levels: Vec<Level>,
-    /// First trials of later segments.
-    seams: Vec<u32>,
-    /// Lowest and highest value drawn in its place; none when nothing was measured.
-    limits: Option<[f64; 2]>,
-    /// Values beyond the limits.
-    beyond: usize,
-}
-
 impl Curve {
-    fn of(view: &View<'_>) -> Self {
-        let mut curve = Self {
-            last: view.study.next_trial().0.saturating_sub(1).max(1),
-            dots: Vec::new(),
-            failed: Vec::new(),
-            bands: Vec::new(),
-            kept: Vec::new(),
-            levels: Vec::new(),
-            seams: Vec::new(),
-            limits: None,
-            beyond: 0,
-        };
-        let mut segments = vec![(0_u32, 0_u32)];
-        for trial in view.study.trials() {
-            let mark = Mark::of(trial);
-            let scored = view.scored(trial);
-            if let (Some(scored), Some((current, _))) = (scored, segments.last())
-                && scored.segment > *current
-            {
-                segments.push((scored.segment, trial.no.0));
-                curve.seams.push(trial.no.0);
-            }
-            match (mark, scored) {
-                (Mark::Failed, _) => curve.failed.push((trial.no.0, hover(trial, None))),
-                (Mark::Keep, _) | (_, None) => {}
-                (_, Some(scored)) => curve.dots.push(Dot {
-                    no: trial.no,
-                    mark,
-                    score: scored.mean,
-                    title: hover(trial, Some((scored.mean, scored.n))),
-                }),
-            }
-        }
-        curve.kept = view.study.keeps().iter().filter_map(|no| kept(view, *no)).collect();
-        let ends = segments.iter().skip(1).map(|(_, from)| *from).chain([curve.last]);
-        for (&(segment, from), to) in segments.iter().zip(ends) {
-            curve.enter(view, segment, from, to);
-        }
-        curve.limit(view.metric().goal);
-        curve
-    }
-
-    /// Adds band and levels of `segment`, whose trials are `from..to`.
-    fn enter(&mut self, view: &View<'_>, segment: u32, from: u32, to: u32) {
-        let metric = &view.metric().name;
-        let values = |no: TrialNo, purpose: Purpose| -> Sample {
-            let values = view.study.trial(no).map_or_else(Vec::new, |trial| {
-                trial.values(metric, Split::Search, purpose, segment)
-            });
-            Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
-        };
-        let baseline = values(TrialNo::BASELINE, Purpose::Search);
-        if baseline.n > 0 {
-            let sd = baseline.sd().unwrap_or(0.0);
-            self.bands.push(Band { from, to, mean: baseline.mean, sd });
-        }
-        let level = |no: TrialNo| {
-            let fresh = values(no, Purpose::Confirm { of: no });
-            let sample = if fresh.n > 0 { fresh } else { values(no, Purpose::Search) };
-            (sample.n > 0).then_some(sample.mean)
-        };
-        let keeps = view.study.keeps();
-        let before = keeps.iter().rfind(|no| no.0 < from).copied().unwrap_or(TrialNo::BASELINE);
-        self.levels.push(Level { from, mean: level(before) });
-        let mut at = from;
-        for no in keeps.iter().filter(|no| (from.max(1)..to.saturating_add(1)).contains(&no.0)) {
-            // keeps are in the order of their conclusions, which may cross that of their numbers
-            at = at.max(no.0);
-            self.levels.push(Level { from: at, mean: level(*no) });
-        }
-    }
-
-    /// Chooses limits that all keeps and the noise band fit into, and most trials: beyond the outer fences (Tukey 1977:
-    /// three interquartile ranges) and farther on the worse side than what was gained, values are drawn at the edge.
-    fn limit(&mut self, goal: Goal) {
-        let mut core: Vec<f64> = self
-            .kept
-            .iter()
-            .flat_map(|kept| {
-                let ends =
-                    kept.interval.filter(|_| self.kept.len() <= WHISKERS).unwrap_or([kept.mean; 2]);
-                [Some(kept.mean), kept.score, Some(ends[0]), Some(ends[1])]
-            })
-            .flatten()
-            .collect();
-        core.extend(self.bands.iter().flat_map(|b| [b.mean - 2.0 * b.sd, b.mean + 2.0 * b.sd]));
-        let mut scores: Vec<f64> = self.dots.iter().map(|dot| dot.score).collect();
-        scores.sort_by(f64::total_cmp);
-        let at = |share: f64| scores.get((share * scores.len().saturating_sub(1) as f64) as usize);
-        let (Some(q1), Some(q3)) = (at(0.25).copied(), at(0.75).copied()) else {
-            self.limits = span(&core);
-            return;
-        };
-        let fence = 3.0 * (q3 - q1);
-        let mut near = [q1 - fence, q3 + fence];
-        if let (Some([low, high]), false) = (span(&core), self.kept.is_empty()) {
-            let reach = 1.2 * (high - low);
-            match goal {
-                Goal::Minimize => near[1] = near[1].min(high + reach),
-                Goal::Maximize => near[0] = near[0].max(low - reach),
-            }
-        }
-        core.extend(scores.iter().filter(|score| (near[0]..=near[1]).contains(score)));
-        self.limits = span(&core).or_else(|| span(&scores)).map(|[low, high]| {
-            let margin = 0.04 * (high - low);
-            [low - margin, high + margin]
-        });
-        if let Some([low, high]) = self.limits {
-            self.beyond = scores.iter().filter(|score| !(low..=high).contains(*score)).count();
-        }
-    }
-
     fn draw(&self, view: &View<'_>, class: &str, [width, height]: [f64; 2], out: &mut String) {
         let Some([low, high]) = self.limits else { return };
         let y = Scale::new(low, high, [height - 62.0, TOP]);
@@ -262,8 +97,8 @@ impl Curve {
             svg::stroke(out, "seam", [at, 22.0], [at, floor]);
             svg::words(out, "tick", [at + 4.0, 32.0], &format!("segment {}", index + 1));
         }
-        self.draw_dots(out, &x, &y);
-        self.draw_failed(out, &x, [floor + 4.0, height - 36.0]);
+        self.draw_dots(view, out, [&x, &y]);
+        self.draw_failed(view, out, &x, [floor + 4.0, height - 36.0]);
         self.draw_levels(out, &x, &y);
         self.draw_kept(view, out, [&x, &y], right);
         out.push_str("</svg>\n");
@@ -282,7 +117,7 @@ impl Curve {
         }
     }
 
-    fn draw_dots(&self, out: &mut String, x: &Scale, y: &Scale) {
+    fn draw_dots(&self, view: &View<'_>, out: &mut String, [x, y]: [&Scale; 2]) {
         let thin = self.dots.len() > EACH;
         let r = if self.dots.len() > 400 { 2.6 } else { 3.8 };
         let mut taken = BTreeSet::new();
@@ -294,25 +129,27 @@ impl Curve {
                 if thin && *mark != Mark::Baseline && !taken.insert(cell) {
                     continue;
                 }
+                let title = titled(view, dot.no, Some((dot.score, dot.n)));
                 if y.holds(dot.score) {
-                    mark.draw(out, Px(at), Px(up), r, &dot.title);
+                    mark.draw(out, Px(at), Px(up), r, &title);
                 } else {
-                    beyond(out, *mark, [at, up], up < TOP + 1.0, &dot.title);
+                    beyond(out, *mark, [at, up], up < TOP + 1.0, &title);
                 }
             }
         }
     }
 
-    fn draw_failed(&self, out: &mut String, x: &Scale, [top, bottom]: [f64; 2]) {
+    fn draw_failed(&self, view: &View<'_>, out: &mut String, x: &Scale, [top, bottom]: [f64; 2]) {
         let mut drawn = None;
-        for (no, title) in &self.failed {
-            let Px(at) = x.at(f64::from(*no));
+        for no in &self.failed {
+            let Px(at) = x.at(f64::from(no.0));
             let column = at.round() as i32;
             if self.failed.len() > EACH / 2 && drawn == Some(column) {
                 continue;
             }
             drawn = Some(column);
-            let (at, top, bottom, title) = (Px(at), Px(top), Px(bottom), esc(title));
+            let (at, top, bottom) = (Px(at), Px(top), Px(bottom));
+            let title = esc(&titled(view, *no, None));
             put!(
                 out,
                 "<path class=\"failed\" d=\"M{at} {top}V{bottom}\"><title>{title}</title></path>\n"
@@ -367,7 +204,8 @@ impl Curve {
                 ends.extend([low, high]);
                 svg::stroke(out, "interval thin", [at, low], [at, high]);
             }
-            Mark::Keep.draw(out, Px(at), Px(up), if whiskers { 4.2 } else { 2.8 }, &kept.title);
+            let title = titled(view, kept.no, Some((kept.mean, kept.n)));
+            Mark::Keep.draw(out, Px(at), Px(up), if whiskers { 4.2 } else { 2.8 }, &title);
             let end = ends.into_iter().reduce(if below { f64::max } else { f64::min });
             let place = [at, end.unwrap_or(up) + if below { 16.0 } else { -9.0 }];
             let text = kept.no.to_string();
@@ -428,18 +266,9 @@ impl Curve {
     }
 }
 
-fn kept(view: &View<'_>, no: TrialNo) -> Option<Kept> {
-    let trial = view.study.trial(no)?;
-    let score = view.scored(trial);
-    let fresh = view.confirmed(trial, Split::Search);
-    let mean = if fresh.n > 0 { fresh.mean } else { score?.mean };
-    Some(Kept {
-        no,
-        score: score.map(|scored| scored.mean),
-        mean,
-        interval: Estimate::of(&fresh, 0.95).interval,
-        title: hover(trial, Some((mean, fresh.n))),
-    })
+/// What hovering over the mark of trial `no` shows.
+fn titled(view: &View<'_>, no: TrialNo, score: Option<(f64, usize)>) -> String {
+    view.study.trial(no).map_or_else(String::new, |trial| hover(trial, score))
 }
 
 fn beyond(out: &mut String, mark: Mark, [x, y]: [f64; 2], top: bool, title: &str) {
@@ -451,11 +280,4 @@ fn beyond(out: &mut String, mark: Mark, [x, y]: [f64; 2], top: bool, title: &str
         out,
         "<path class=\"{class}\" d=\"M{x} {tip}L{left} {foot}H{right}Z\"><title>{title}</title></path>\n"
     );
-}
-
-/// Lowest and highest; none of nothing.
-fn span(values: &[f64]) -> Option<[f64; 2]> {
-    let low = values.iter().copied().filter(|value| value.is_finite()).reduce(f64::min)?;
-    let high = values.iter().copied().filter(|value| value.is_finite()).reduce(f64::max)?;
-    Some([low, high])
 }

@@ -8,8 +8,9 @@ use empiric_core::{Outcome, Trial, TrialNo};
 use super::{
     svg::{self, Px},
     text::{counted, esc, flat, put, signed},
-    view::{Mark, View, hover},
+    view::{View, hover},
 };
+use crate::Mark;
 
 /// Most rows.
 const ROWS: usize = 60;

@@ -6,8 +6,9 @@ use empiric_decide::{Basis, ChampionSummary};
 use super::{
     svg::{self, Px, Scale},
     text::{Decimals, counted, esc, line, put, seconds},
-    view::{Mark, View},
+    view::View,
 };
+use crate::Mark;
 
 pub(super) fn write(view: &View<'_>, out: &mut String) {
     let task = view.study.task();

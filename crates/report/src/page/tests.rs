@@ -2,13 +2,26 @@
 
 use empiric_core::{Cause, Event, Failure, Operator, Outcome, Phase, Purpose, TrialNo, Verdict};
 use empiric_decide::Wanted;
+use empiric_testkit::story::{DIFF, Story, self_reported, task};
+use jiff::Timestamp;
 
 use super::{
     html,
     svg::Scale,
     text::{Decimals, clip, esc, flat, seconds},
 };
-use crate::story::{DIFF, Story, facts, self_reported, task};
+use crate::Facts;
+
+fn facts() -> Facts {
+    Facts {
+        version: "0.1.0".to_owned(),
+        host: "bench".to_owned(),
+        ledger_head: Some("6d".repeat(32)),
+        command: "empiric run tasks/golf --study studies/golf --trials 60 --seed 7".to_owned(),
+        verify: "empiric verify studies/golf".to_owned(),
+        generated_at: Timestamp::from_second(1_770_000_000).unwrap(),
+    }
+}
 
 fn page(story: &Story) -> String {
     html(&story.study, &|_| Some(DIFF.to_owned()), &facts())

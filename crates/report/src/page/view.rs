@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use empiric_core::{Metric, Outcome, Purpose, Replicate, Split, Study, Trial, TrialNo, Verdict};
+use empiric_core::{Metric, Outcome, Split, Study, Trial, TrialNo};
 use empiric_decide::{Summary, stats::Sample};
 
 use super::{
     Facts,
     svg::Px,
     text::{counted, esc, flat, line, number, put},
+};
+use crate::{
+    Mark,
+    curve::{self, Scored},
 };
 
 /// One study with what has been worked out of it once.
@@ -17,15 +21,6 @@ pub(super) struct View<'a> {
     pub(super) study: &'a Study,
     pub(super) facts: &'a Facts,
     pub(super) summary: Summary,
-}
-
-/// A trial's mean on the search split, as proposers see it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scored {
-    pub(super) mean: f64,
-    pub(super) n: usize,
-    /// The segment that it was measured in first; other segments' values are not mixed in.
-    pub(super) segment: u32,
 }
 
 impl<'a> View<'a> {
@@ -50,27 +45,12 @@ impl<'a> View<'a> {
 
     /// The search score of `trial`.
     pub(super) fn scored(&self, trial: &Trial) -> Option<Scored> {
-        let metric = &self.metric().name;
-        let search = |replicate: &&Replicate| replicate.purpose == Purpose::Search;
-        let mut usable = trial.replicates.iter().filter(search).filter_map(|replicate| {
-            Some((replicate.segment, replicate.value(metric, Split::Search)?))
-        });
-        let (segment, first) = usable.next()?;
-        let rest = usable.filter(|(other, _)| *other == segment).map(|(_, value)| value);
-        let values: Vec<f64> = std::iter::once(first).chain(rest).collect();
-        let sample = Sample::of(&values);
-        sample.mean.is_finite().then_some(Scored { mean: sample.mean, n: sample.n, segment })
+        curve::scored(self.study, trial)
     }
 
     /// Values of `trial` from its own confirmation.
     pub(super) fn confirmed(&self, trial: &Trial, split: Split) -> Sample {
-        let own = |replicate: &&Replicate| replicate.purpose == Purpose::Confirm { of: trial.no };
-        let Some(segment) = trial.replicates.iter().rfind(own).map(|last| last.segment) else {
-            return Sample::of(&[]);
-        };
-        let purpose = Purpose::Confirm { of: trial.no };
-        let values = trial.values(&self.metric().name, split, purpose, segment);
-        Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
+        curve::confirmed(self.study, trial, split)
     }
 
     /// Splits that the baseline has values of the metric on.
@@ -92,47 +72,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// How a trial is drawn: its outcome has a shape, a colour and a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Mark {
-    Baseline,
-    Keep,
-    Inconclusive,
-    Discard,
-    Failed,
-    Open,
-}
-
+/// How marks are drawn: each has a shape, a colour and a name.
 impl Mark {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Baseline, Self::Keep, Self::Inconclusive, Self::Discard, Self::Failed, Self::Open];
-
-    pub(super) fn of(trial: &Trial) -> Self {
-        match &trial.outcome {
-            _ if trial.no == TrialNo::BASELINE => Self::Baseline,
-            None => Self::Open,
-            Some(Outcome::Failed(_)) => Self::Failed,
-            Some(Outcome::Valid { verdict, .. }) => match verdict {
-                Verdict::Baseline => Self::Baseline,
-                Verdict::Keep => Self::Keep,
-                Verdict::Discard => Self::Discard,
-                Verdict::Inconclusive => Self::Inconclusive,
-            },
-        }
-    }
-
-    /// Its name, which is its class in the style sheet too.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Keep => "keep",
-            Self::Inconclusive => "inconclusive",
-            Self::Discard => "discard",
-            Self::Failed => "failed",
-            Self::Open => "open",
-        }
-    }
-
     /// Draws it around a place, `r` pixels from middle to edge; `title` is plain text shown on hovering.
     pub(super) fn draw(self, out: &mut String, Px(x): Px, Px(y): Px, r: f64, title: &str) {
         let (tag, shape) = match self {

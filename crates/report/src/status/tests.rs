@@ -1,9 +1,9 @@
 //! The JSON shapes that scripts read.
 
 use empiric_core::TrialNo;
+use empiric_testkit::story::Story;
 
 use super::{Status, TrialRow};
-use crate::story::Story;
 
 #[test]
 fn status_of_a_finished_study() {

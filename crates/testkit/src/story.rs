@@ -1,6 +1,15 @@
 //! A study in memory, folded from the events that a ledger would hold, with verdicts reached by `empiric-decide`.
 
-use std::{collections::BTreeMap, sync::Arc};
+#![expect(clippy::unwrap_used, reason = "a story that cannot be told ends the test that tells it")]
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use empiric_core::{
     Ask, Bound, Budget, Cause, CommitId, Concern, Cost, Digest, Edit, Event, Failure, Gate, Goal,
@@ -12,16 +21,22 @@ use empiric_core::{
     trial::{Direction, Measured},
 };
 use empiric_decide::{Closing, Step, Wanted, closing, next_step};
+use empiric_ledger::{Durability, Ledger, Options};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::Facts;
-
+/// One second before the first event.
+const START: i64 = 1_769_990_000;
 /// Standard deviation of one replicate.
-pub(crate) const NOISE: f64 = 0.012;
+pub const NOISE: f64 = 0.012;
 
-pub(crate) struct Story {
-    pub(crate) study: Study,
+/// A study being told.
+#[derive(Debug)]
+pub struct Story {
+    /// The study so far.
+    pub study: Study,
+    /// Its events so far.
+    pub records: Vec<Record>,
     ids: u128,
     /// Bits per byte that each trial saves, all in all.
     savings: BTreeMap<TrialNo, f64>,
@@ -31,7 +46,7 @@ pub(crate) struct Story {
 
 impl Story {
     /// A study whose baseline has been measured.
-    pub(crate) fn new(task: Task) -> Self {
+    pub fn new(task: Task) -> Self {
         let mut story = Self::empty(task);
         let baseline = story.propose(&[], Operator::Draft, 0.0, "the unedited recipe", None);
         story.settle(baseline);
@@ -39,7 +54,7 @@ impl Story {
     }
 
     /// A study that has just been opened.
-    pub(crate) fn empty(task: Task) -> Self {
+    pub fn empty(task: Task) -> Self {
         let settings = Settings {
             seed: 7,
             budget: Budget { trials: Some(60), ..Budget::default() },
@@ -49,8 +64,10 @@ impl Story {
         };
         let study = StudyId(Uuid::from_u128(0x0199_0000_7000_8000_0000_0000_0000_0001));
         let opened = Event::StudyOpened { study, task: Arc::new(task), settings };
-        let study = Study::open(&record(1, opened)).unwrap();
-        let mut story = Self { study, ids: 0, savings: BTreeMap::new(), broken: BTreeMap::new() };
+        let records = vec![record(1, opened)];
+        let study = Study::open(&records[0]).unwrap();
+        let (savings, broken) = (BTreeMap::new(), BTreeMap::new());
+        let mut story = Self { study, records, ids: 0, savings, broken };
         story.push(Event::SessionStarted {
             version: "0.1.0".to_owned(),
             host: "bench".to_owned(),
@@ -62,11 +79,30 @@ impl Story {
         story
     }
 
-    pub(crate) fn push(&mut self, event: Event) {
-        self.study.apply(&record(self.study.seq() + 1, event)).unwrap();
+    /// Something happens.
+    pub fn push(&mut self, event: Event) {
+        let record = record(self.study.seq() + 1, event);
+        self.study.apply(&record).unwrap();
+        self.records.push(record);
     }
 
-    pub(crate) fn segment(&mut self, segment: u32) {
+    /// Writes it down as the ledger of a study in `dir`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), empiric_ledger::Error> {
+        let second = AtomicI64::new(START);
+        let clock =
+            move || Timestamp::from_second(second.fetch_add(1, Ordering::Relaxed) + 1).unwrap();
+        let (dir, clock) = (dir.to_owned(), Arc::new(clock));
+        let ledger = Ledger::open(Options { dir, clock, durability: Durability::default() })?;
+        let events = self.records.iter().map(|record| record.event.clone()).collect();
+        ledger.append(events).wait()?;
+        ledger.close()
+    }
+
+    /// A segment opens.
+    pub fn segment(&mut self, segment: u32) {
         let hash = |what: &str| Digest::of(format!("{what} {segment}").as_bytes());
         let fixed =
             Fixed { evaluator: hash("evaluator"), data: hash("data"), environment: hash("env") };
@@ -74,7 +110,7 @@ impl Story {
     }
 
     /// A trial ready to be measured that saves `effect` more than its first parent.
-    pub(crate) fn propose(
+    pub fn propose(
         &mut self,
         parents: &[TrialNo],
         operator: Operator,
@@ -116,7 +152,7 @@ impl Story {
     }
 
     /// Puts a trial under quarantine.
-    pub(crate) fn doubt(&mut self, trial: TrialNo, why: &str) {
+    pub fn doubt(&mut self, trial: TrialNo, why: &str) {
         let concern =
             Concern { line: RedLine::Jump, severity: Severity::Quarantine, why: why.to_owned() };
         let quarantine = Quarantine { concerns: vec![concern], nonce: 5 };
@@ -124,22 +160,23 @@ impl Story {
     }
 
     /// A trial that fails before it is measured.
-    pub(crate) fn stillborn(&mut self, parent: TrialNo, failure: Failure) {
+    pub fn stillborn(&mut self, parent: TrialNo, failure: Failure) {
         let trial = self.ask(&[parent], Operator::Tune);
         self.conclude(trial, Outcome::Failed(failure));
     }
 
-    pub(crate) fn conclude(&mut self, trial: TrialNo, outcome: Outcome) {
+    /// A trial ends like this.
+    pub fn conclude(&mut self, trial: TrialNo, outcome: Outcome) {
         self.push(Event::Concluded { trial, outcome });
     }
 
     /// Makes every replicate of `trial` fail like this.
-    pub(crate) fn break_down(&mut self, trial: TrialNo, failure: Failure) {
+    pub fn break_down(&mut self, trial: TrialNo, failure: Failure) {
         self.broken.insert(trial, failure);
     }
 
     /// Measures whatever is asked for until the trial has ended.
-    pub(crate) fn settle(&mut self, trial: TrialNo) -> Outcome {
+    pub fn settle(&mut self, trial: TrialNo) -> Outcome {
         loop {
             match next_step(&self.study, trial) {
                 Step::Quarantine { concerns } => panic!("{trial} is doubted: {concerns:?}"),
@@ -153,7 +190,8 @@ impl Story {
         }
     }
 
-    pub(crate) fn measure(&mut self, Wanted { trial, purpose, index }: Wanted) {
+    /// Measures one replicate.
+    pub fn measure(&mut self, Wanted { trial, purpose, index }: Wanted) {
         self.ids += 1;
         let replicate = ReplicateId(Uuid::from_u128(self.ids));
         let seed = self.study.seed(purpose, index);
@@ -188,7 +226,7 @@ impl Story {
     }
 
     /// Makes the closing comparison and ends the study.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         if self.study.champion() != TrialNo::BASELINE {
             self.push(Event::ReportOpened { champion: self.study.champion() });
         }
@@ -200,7 +238,7 @@ impl Story {
     }
 
     /// Sixty trials as a tuner makes them: keeps, near misses, failures of all sorts, and a kept merge.
-    pub(crate) fn sixty() -> Self {
+    pub fn sixty() -> Self {
         let mut story = Self::new(task());
         for n in 1..=60_u64 {
             let champion = story.study.champion();
@@ -263,7 +301,7 @@ impl Story {
     }
 
     /// `n` trials that end at once, one in fifty kept, for size and speed.
-    pub(crate) fn many(n: u32) -> Self {
+    pub fn many(n: u32) -> Self {
         let mut story = Self::new(task());
         for k in 1..=n {
             let champion = story.study.champion();
@@ -314,7 +352,8 @@ fn crash() -> Failure {
     )
 }
 
-pub(crate) fn task() -> Task {
+/// The task that stories are of.
+pub fn task() -> Task {
     let command = |run: &[&str], wall_s| Command {
         run: run.iter().map(|part| (*part).to_owned()).collect(),
         limits: Limits { wall_s, ..Limits::default() },
@@ -356,29 +395,18 @@ pub(crate) fn task() -> Task {
 }
 
 /// A task whose recipe speaks for itself, with a gate.
-pub(crate) fn self_reported() -> Task {
+pub fn self_reported() -> Task {
     let gate = Gate { metric: "accuracy".to_owned(), bound: Bound::Min(0.96) };
     Task { evaluator: None, predictor: None, gates: vec![gate], ..task() }
 }
 
-pub(crate) fn facts() -> Facts {
-    Facts {
-        version: "0.1.0".to_owned(),
-        host: "bench".to_owned(),
-        ledger_head: Some("6d".repeat(32)),
-        command: "empiric run tasks/golf --study studies/golf --trials 60 --seed 7".to_owned(),
-        verify: "empiric verify studies/golf".to_owned(),
-        generated_at: Timestamp::from_second(1_770_000_000).unwrap(),
-    }
-}
-
 /// What the one change of a kept trial looks like.
-pub(crate) const DIFF: &str = "diff --git a/model.py b/model.py\n--- a/model.py\n+++ b/model.py\n@@ -12,7 +12,8 @@ class Mixer:\n     def __init__(self, \
+pub const DIFF: &str = "diff --git a/model.py b/model.py\n--- a/model.py\n+++ b/model.py\n@@ -12,7 +12,8 @@ class Mixer:\n     def __init__(self, \
     orders):\n         self.orders = orders\n-        self.rate = 0.02\n+        self.rate = 0.026\n+        self.momentum = 0.9  # <b>bold</b>\n         \
     self.weights = [1.0] * len(orders)\n \n     def mix(self, predictions):\n";
 
 fn record(seq: u64, event: Event) -> Record {
-    let at = Timestamp::from_second(1_769_990_000 + i64::try_from(seq).unwrap()).unwrap();
+    let at = Timestamp::from_second(START + i64::try_from(seq).unwrap()).unwrap();
     Record { seq, at, event }
 }
 
