@@ -4,9 +4,13 @@
 //! checks it, and measures it.
 
 mod edits;
+mod null;
 mod proposer;
+mod registry;
 mod tuner;
 
 pub use edits::{EditError, EditFault, Edits};
+pub use null::Null;
 pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
-pub use tuner::{Tuner, starved};
+pub use registry::{Entry, PROPOSERS, Workbench, entry};
+pub use tuner::{Random, Tuner, starved};

@@ -18,6 +18,12 @@ pub trait Proposer: Send + Sync {
         slots
     }
 
+    /// Whether its edits change nothing, on purpose. A trial of it is measured like any other, under seeds of its own, and
+    /// not taken for a duplicate.
+    fn placebo(&self) -> bool {
+        false
+    }
+
     /// An edit that answers the brief's ask.
     ///
     /// # Errors
@@ -32,7 +38,7 @@ pub struct Brief {
     pub trial: TrialNo,
     /// What the policy asks.
     pub ask: Ask,
-    /// A snapshot of the study in which the trial has been asked for.
+    /// A snapshot of the study, as the trial's arm sees it, in which the trial has been asked for.
     pub study: Study,
     /// Reads the trees of earlier trials.
     pub sources: Arc<dyn Sources>,

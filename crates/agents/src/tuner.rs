@@ -5,6 +5,7 @@
 //! proposal is a function of the study and its seed, and costs the same however many trials there are.
 
 mod axis;
+mod chance;
 mod find;
 mod history;
 mod knob;
@@ -38,7 +39,7 @@ use self::{
 };
 use crate::{Brief, Proposal, Proposer};
 
-pub use self::starve::starved;
+pub use self::{chance::Random, starve::starved};
 
 #[cfg(test)]
 mod tests;
@@ -271,7 +272,7 @@ impl<'a> Desk<'a> {
                 return Ok(proposal);
             }
         }
-        Err(exhausted(&stand))
+        Err(exhausted(stand.trial, &stand.recipe))
     }
 
     fn ablate(&mut self) -> Result<Proposal, Failure> {
@@ -487,11 +488,11 @@ fn motive(family: Family, parent: TrialNo) -> String {
     }
 }
 
-fn exhausted(stand: &Stand) -> Failure {
-    let why = if stand.recipe.knobs.is_empty() && stand.recipe.cuts.is_empty() {
-        format!("{} has no literal or statement that the tuner may move", stand.trial)
+fn exhausted(trial: TrialNo, recipe: &Recipe) -> Failure {
+    let why = if recipe.knobs.is_empty() && recipe.cuts.is_empty() {
+        format!("{trial} has no literal or statement that may be moved")
     } else {
-        format!("every move found from {} has been tried", stand.trial)
+        format!("every move found from {trial} has been tried")
     };
     Failure::new(Phase::Propose, Cause::NoProposal).excerpt(why)
 }

@@ -14,7 +14,7 @@ use empiric_core::{
     Ask, Budget, Cause, CommitId, Digest, Edit, Event, Failure, Goal, Hypothesis, Inspection,
     Lines, Measurement, Metric, Operator, Outcome, Phase, Provenance, Purpose, Quarantine, Record,
     ReplicateId, Split, Study, StudyId, Task, TreeId, TrialNo, Verdict, seed,
-    study::{Rules, Settings},
+    study::{Arm, Rules, Settings},
     task::{Environment, Network, Recipe},
     trial::{FileChange, Measured},
 };
@@ -91,8 +91,7 @@ impl<'a> World<'a> {
         let settings = Settings {
             seed: plan.seed,
             budget: Budget { trials: Some(plan.trials), ..Budget::default() },
-            arms: vec!["tuner".to_owned()],
-            policy: plan.policy.to_owned(),
+            arms: vec![Arm::of("tuner", plan.policy)],
             rules: Rules::default(),
         };
         let opened = Event::StudyOpened {
@@ -183,7 +182,7 @@ impl<'a> World<'a> {
             }
             let replicate = ReplicateId(uuid::Uuid::from_u128(u128::from(self.seq)));
             let Wanted { trial, purpose, index } = wanted;
-            let seed = self.study.seed(purpose, index);
+            let seed = self.study.seed(trial, purpose, index);
             let slot = format!("s{}", self.running.len());
             self.add(Event::Leased { replicate, trial, purpose, index, seed, slot })?;
             // Some take twice as long as others, so that they finish out of order.

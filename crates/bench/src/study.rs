@@ -1,6 +1,7 @@
 //! One study of the trivial task, from its opening to its end, watched.
 
 use std::{
+    collections::BTreeMap,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +11,7 @@ use anyhow::{Context, bail};
 use empiric_agents::Proposer;
 use empiric_core::{
     Budget,
-    study::{Rules, Settings},
+    study::{Arm, Rules, Settings},
 };
 use empiric_engine::{Ended, Engine, Layout, Notice, Options};
 use empiric_evaluate::Installation;
@@ -86,8 +87,7 @@ impl Bench {
             settings: Settings {
                 seed: 0,
                 budget: Budget { trials: Some(self.trials), ..Budget::default() },
-                arms: vec![self.proposer.name().to_owned()],
-                policy: "greedy".to_owned(),
+                arms: vec![Arm::of(self.proposer.name(), "greedy")],
                 rules: Rules::default(),
             },
             slots: self.slots,
@@ -95,7 +95,7 @@ impl Bench {
             exe: self.exe,
             level,
             cgroup: found.cgroup,
-            proposer: self.proposer,
+            proposers: BTreeMap::from([(self.proposer.name().to_owned(), self.proposer)]),
             clock: Arc::new(jiff::Timestamp::now),
             host: "bench".to_owned(),
             search: true,

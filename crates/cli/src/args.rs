@@ -155,10 +155,11 @@ pub(crate) struct Run {
     /// The study's directory; an existing one is gone on with [default: studies/<task>]
     #[arg(long, value_name = "DIR")]
     pub(crate) study: Option<PathBuf>,
-    /// Trials to make; the baseline and replicates are not counted
+    /// Trials to make in each arm; the baseline and replicates are not counted
     #[arg(long, value_name = "N")]
     pub(crate) trials: Option<u32>,
-    /// Caps, separated by commas: wall time (2h, 90m, 45s), CPU time (10cpuh, 600cpus), GPU time (4gpuh)
+    /// Caps on the whole study, of which each arm may spend an equal part, separated by commas: wall time (2h, 90m, 45s),
+    /// CPU time (10cpuh, 600cpus), GPU time (4gpuh)
     #[arg(long, value_name = "CAPS")]
     pub(crate) budget: Option<String>,
     #[command(flatten)]
@@ -166,16 +167,16 @@ pub(crate) struct Run {
     /// Everything random derives from it; fixed when the study opens
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The arm that makes the trials
-    #[arg(long, value_name = "NAME", default_value = "tuner", value_parser = ["tuner"])]
-    pub(crate) arm: String,
-    /// What is tried next; fixed when the study opens
-    #[arg(long, value_name = "NAME", default_value = empiric_search::POLICIES[0].name, value_parser = policies())]
-    pub(crate) policy: String,
-    /// End after this many trials in a row without a keep
+    /// A way of searching, with a policy of its own after `=`; more than one are compared under equal budgets
+    #[arg(long = "arm", value_name = "NAME[=POLICY]", value_parser = arm, long_help = arms_help(), default_value = DEFAULT_ARM)]
+    pub(crate) arms: Vec<Armed>,
+    /// What is tried next, in arms that name no policy; fixed when the study opens
+    #[arg(long, value_name = "NAME", value_parser = policies())]
+    pub(crate) policy: Option<String>,
+    /// End an arm after this many trials in a row without a keep
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) drought: Option<u32>,
-    /// End when the champion's confirmed value of the metric is this good
+    /// End when a champion's confirmed value of the metric is this good
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub(crate) target: Option<f64>,
     /// What is held at the level over the whole study: the share of false keeps among keeps (fdr), or the probability of
@@ -191,6 +192,43 @@ pub(crate) struct Run {
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The arm of a study that names none.
+const DEFAULT_ARM: &str = empiric_agents::PROPOSERS[0].name;
+
+/// An arm as it is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Armed {
+    /// As it was written.
+    pub(crate) name: String,
+    /// What makes its edits.
+    pub(crate) proposer: &'static empiric_agents::Entry,
+    /// Its policy, where it names one.
+    pub(crate) policy: Option<String>,
+}
+
+fn arm(text: &str) -> Result<Armed, String> {
+    let (name, policy) =
+        text.split_once('=').map_or((text, None), |(name, policy)| (name, Some(policy)));
+    let proposers = empiric_agents::PROPOSERS.map(|entry| entry.name).join(", ");
+    let proposer = empiric_agents::entry(name)
+        .ok_or_else(|| format!("`{name}` is no arm; known are {proposers}"))?;
+    if let Some(policy) = policy.filter(|policy| !empiric_search::names().contains(policy)) {
+        return Err(empiric_search::Unknown(policy.to_owned()).to_string());
+    }
+    Ok(Armed { name: text.to_owned(), proposer, policy: policy.map(str::to_owned) })
+}
+
+fn arms_help() -> String {
+    let mut help = "A way of searching, with a policy of its own after `=`: `--arm tuner=greedy`. More than one are run side \
+                    by side under equal budgets and compared; the error level is shared out among them. Fixed when the \
+                    study opens.\n\nKnown are:"
+        .to_owned();
+    for entry in &empiric_agents::PROPOSERS {
+        help.push_str(&format!("\n- {}: {}", entry.name, entry.about));
+    }
+    help
 }
 
 /// The policies, each with its line.

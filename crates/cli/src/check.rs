@@ -61,13 +61,8 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
         };
         requests.push(inbox.post("check", Request::Submit { submission }, (ambient::clock())())?);
     }
-    let settings = Settings {
-        seed: 0,
-        budget: Budget::default(),
-        arms: vec!["check".to_owned()],
-        policy: "greedy".to_owned(),
-        rules: Rules::default(),
-    };
+    let settings =
+        Settings { seed: 0, budget: Budget::default(), arms: Vec::new(), rules: Rules::default() };
     let place = Place { slots, level, cgroup: capabilities.cgroup };
     let options = run::options(ready, layout.clone(), settings, place, false)?;
     if !args.json {

@@ -173,7 +173,7 @@ impl From<empiric_engine::Error> for Failure {
         use empiric_engine::Error;
         let kind = match &error {
             Error::Io(error) => disk_or(Kind::Internal, error),
-            Error::Harness(_) => Kind::Internal,
+            Error::Harness(_) | Error::NoProposer(_) => Kind::Internal,
             Error::DiskFull { .. } => Kind::Disk,
             Error::Policy(_) => Kind::Usage,
             Error::Ledger(error) => ledger_kind(error),

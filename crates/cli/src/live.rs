@@ -78,8 +78,12 @@ pub(crate) fn flat(record: &Record) -> Value {
 fn line(record: &Record, study: &Study) -> Option<String> {
     match &record.event {
         Event::StudyOpened { task, settings, .. } => Some(format!(
-            "study of {}: {} {}, seed {}, policy {}",
-            task.name, task.metric.goal, task.metric.name, settings.seed, settings.policy
+            "study of {}: {} {}, seed {}, {}",
+            task.name,
+            task.metric.goal,
+            task.metric.name,
+            settings.seed,
+            words::arms(settings)
         )),
         Event::SessionStarted { sandbox, cgroup, slots, .. } => {
             let paused = match study.state() {
@@ -103,16 +107,16 @@ fn line(record: &Record, study: &Study) -> Option<String> {
                 format!("{trial} is measured once more before it may be kept: {}", why.join("; "));
             Some(words::clip(&text, out::talk_columns()))
         }
-        Event::ReportOpened { champion } => {
-            let times = study.report_openings();
-            let what = match times {
+        Event::ReportOpened { champions } => {
+            let champions: Vec<String> = champions.iter().map(ToString::to_string).collect();
+            let what = match study.report_openings() {
                 0 | 1 => "on seeds and data held back until now".to_owned(),
-                _ => format!(
+                times => format!(
                     "on the report split, which is opened for the {} time",
                     words::nth(times)
                 ),
             };
-            Some(format!("closing comparison of {champion} and the baseline {what}"))
+            Some(format!("closing comparison of {} and the baseline {what}", champions.join(", ")))
         }
         Event::AblationOpened { champion, margin, hunks } => Some(format!(
             "{champion} is taken apart: {} of it, each of which must be worth more than {} to stay",
@@ -146,13 +150,15 @@ fn line(record: &Record, study: &Study) -> Option<String> {
 
 fn progress(study: &Study) -> String {
     let spent = study.spent_trials();
-    let trials = study.budget().trials.map_or(format!("{spent}"), |cap| format!("{spent}/{cap}"));
+    let arms = u32::try_from(study.settings().arms.len().max(1)).unwrap_or(u32::MAX);
+    let all = study.budget().trials.map(|cap| cap.saturating_mul(arms));
+    let trials = all.map_or(format!("{spent}"), |cap| format!("{spent}/{cap}"));
     let champion = match study.champion() {
         empiric_core::TrialNo::BASELINE => "no keep yet".to_owned(),
         champion => format!("champion {champion}"),
     };
-    let filled = study.budget().trials.filter(|cap| *cap > 0).map(|cap| {
-        let filled = (24 * spent.min(cap) / cap) as usize;
+    let filled = all.filter(|cap| *cap > 0).map(|cap| {
+        let filled = (24 * u64::from(spent.min(cap)) / u64::from(cap)) as usize;
         format!("[{}{}] ", "=".repeat(filled), " ".repeat(24 - filled))
     });
     format!(

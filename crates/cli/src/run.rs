@@ -1,11 +1,15 @@
 //! `empiric run`: a session of a study, shown as it goes, ending with what was found.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use empiric_agents::{Proposer, Tuner};
+use empiric_agents::{Proposer, Workbench};
 use empiric_core::{
     Budget,
-    study::{ErrorControl, Rules, Settings},
+    study::{Arm, ErrorControl, Rules, Settings},
 };
 use empiric_engine::{ASKED_SCHEMA, Asked, Control, Ended, Engine, Layout, Options};
 use empiric_ledger::Reader;
@@ -88,10 +92,54 @@ fn settings(args: &Run, budget: Option<Budget>, layout: &Layout) -> Result<Setti
             budget.unwrap_or_default(),
             &Budget { trials: Some(DEFAULT_TRIALS), ..Budget::default() },
         ),
-        arms: vec![args.arm.clone()],
-        policy: args.policy.clone(),
+        arms: arms(args)?,
         rules: Rules { error, level: args.level, ..Rules::default() },
     })
+}
+
+/// The arms that are asked for, each with its policy.
+fn arms(args: &Run) -> Result<Vec<Arm>, Failure> {
+    let usual = args.policy.as_deref();
+    let mut names = BTreeSet::new();
+    args.arms
+        .iter()
+        .map(|armed| {
+            if !names.insert(&armed.name) {
+                return Err(Failure::say(
+                    Kind::Usage,
+                    format!("--arm {} is given twice", armed.name),
+                )
+                .hint("one proposer with two policies is `--arm tuner=race --arm tuner=greedy`"));
+            }
+            let policy = armed.policy.as_deref().or(usual).or(armed.proposer.policy);
+            Ok(Arm {
+                name: armed.name.clone(),
+                proposer: armed.proposer.name.to_owned(),
+                policy: policy.unwrap_or(empiric_search::POLICIES[0].name).to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Who makes the edits of each arm; nobody where none is asked for.
+fn proposers(
+    settings: &Settings,
+    search: bool,
+) -> Result<BTreeMap<String, Arc<dyn Proposer>>, Failure> {
+    let made = settings.arms.iter().filter(|_| search).map(|arm| {
+        let entry = empiric_agents::entry(&arm.proposer).ok_or_else(|| {
+            Failure::say(
+                Kind::Input,
+                format!("this version has no `{}`, which arm `{}` needs", arm.proposer, arm.name),
+            )
+        })?;
+        let proposer = (entry.make)(&Workbench { arm });
+        let proposer = proposer.map_err(|failure| {
+            Failure::say(Kind::Usage, format!("arm `{}`: {}", arm.name, failure.excerpt))
+        })?;
+        Ok((arm.name.clone(), proposer))
+    });
+    made.collect()
 }
 
 /// What is asked, over what held before: new caps replace all the caps, a new rule for stopping replaces that rule.
@@ -116,7 +164,7 @@ pub(crate) fn options(
     place: Place,
     search: bool,
 ) -> Result<Options, Failure> {
-    let proposer: Arc<dyn Proposer> = Arc::new(Tuner::default());
+    let proposers = proposers(&settings, search)?;
     Ok(Options {
         layout,
         recipe: ready.loaded.recipe_dir,
@@ -128,7 +176,7 @@ pub(crate) fn options(
         exe: std::env::current_exe()?,
         level: place.level,
         cgroup: place.cgroup,
-        proposer,
+        proposers,
         clock: ambient::clock(),
         host: ambient::machine(),
         search,

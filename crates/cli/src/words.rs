@@ -102,6 +102,20 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
     cut
 }
 
+/// Which arms search, and by what policy.
+pub(crate) fn arms(settings: &empiric_core::study::Settings) -> String {
+    match settings.arms.as_slice() {
+        [only] => format!("arm {}, policy {}", only.name, only.policy),
+        arms => {
+            let named = arms.iter().map(|arm| {
+                let told = arm.name.contains('=');
+                if told { arm.name.clone() } else { format!("{}={}", arm.name, arm.policy) }
+            });
+            format!("arms {}", named.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
 /// What the study can find, given its noise, in a sentence.
 pub(crate) fn alarm(study: &Study) -> String {
     let status = Status::of(study);
@@ -200,6 +214,9 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
         seconds(cost.wall_s),
         seconds(cost.cpu_s)
     );
+    if status.arms.len() > 1 {
+        text.push_str(&side_by_side(status, baseline.mean));
+    }
     for no in study.keeps() {
         if let Some(trial) = study.trial(*no)
             && let (Some(edit), Some(Outcome::Valid { reason, .. })) = (&trial.edit, &trial.outcome)
@@ -215,6 +232,53 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
         let _ = writeln!(
             text,
             "next: empiric report {dir}   empiric diff {dir} champion   empiric export {dir} --patch champion.patch   empiric verify {dir}"
+        );
+    }
+    text
+}
+
+/// A line for each arm, and one for each that was compared with the leading one.
+fn side_by_side(status: &Status, baseline: Option<f64>) -> String {
+    use std::fmt::Write as _;
+    let interval = |ends: Option<[f64; 2]>| {
+        ends.map_or_else(String::new, |[low, high]| {
+            format!("  95 % [{}, {}]", signed(low), signed(high))
+        })
+    };
+    let mut text = String::new();
+    for arm in &status.arms {
+        let gain = match (&arm.champion, baseline) {
+            (Some(champion), Some(mean)) => format!(
+                "{} ({}){}  {}",
+                signed(champion.gain),
+                percent(champion.gain, mean),
+                interval(champion.gain_interval),
+                champion.trial
+            ),
+            (Some(_) | None, _) => "nothing kept".to_owned(),
+        };
+        let price = arm.cpu_s_per_percent.map_or_else(String::new, |price| {
+            format!("; {} CPU for each confirmed per cent", seconds(price))
+        });
+        let failed: u32 = arm.outcomes.failed.values().sum();
+        let _ = writeln!(
+            text,
+            "  arm {:<12} {gain}  of {} trials: {} kept, {failed} failed; CPU {}{price}",
+            arm.name,
+            arm.trials,
+            arm.outcomes.keep,
+            seconds(arm.cost.cpu_s)
+        );
+    }
+    for other in &status.comparisons {
+        let _ = writeln!(
+            text,
+            "  {} over {}  {}{}  better in {:.0} % of pairs of runs",
+            other.arm,
+            other.than,
+            signed(other.gain),
+            interval(other.gain_interval),
+            100.0 * other.probability
         );
     }
     text

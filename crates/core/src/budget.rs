@@ -5,7 +5,8 @@ use std::ops::{Add, AddAssign};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Caps; an absent one does not bind. Reserved before it is spent, settled after.
+/// Caps; an absent one does not bind. Reserved before it is spent, settled after. Trials and droughts are counted for each
+/// arm; every other cap is the whole study's, of which each arm may spend an equal part.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Budget {
     /// Trials that reach measurement or fail by their own fault; the baseline is free.

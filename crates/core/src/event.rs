@@ -135,8 +135,8 @@ pub enum Event {
     },
     /// The report split is opened: the closing comparison starts.
     ReportOpened {
-        /// The champion compared with the baseline.
-        champion: TrialNo,
+        /// The champions compared with the baseline and with one another, one of each arm that has one.
+        champions: Vec<TrialNo>,
     },
     /// The champion is taken apart: each hunk of it is taken away by a trial, and what does not earn its place goes.
     AblationOpened {

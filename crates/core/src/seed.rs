@@ -58,6 +58,12 @@ pub fn stream(study: u64, label: &str, trial: TrialNo) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(keyed(study, label, trial.0, 0))
 }
 
+/// What the seeds of `trial` derive from where they must be no other trial's.
+pub(crate) fn apart(study: u64, trial: TrialNo) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = keyed(study, "seed/apart", trial.0, 0);
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
 fn keyed(study: u64, label: &str, a: u32, b: u32) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&study.to_le_bytes());

@@ -3,70 +3,85 @@
 //!
 //! Collections that grow with the study are persistent: a clone is a snapshot and costs the same at any size.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet, Vector};
+use imbl::{OrdMap, Vector};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ablation, Budget, Cost, Course, Event, Failure, Noise, Outcome, Pareto, Purpose, Record,
-    Replicate, ReplicateId, Sample, Split, StudyId, Task, TreeId, Trial, TrialNo, Verdict,
-    ablation::ABLATE,
+    Ablation, Budget, Cost, Event, Noise, Outcome, Pareto, Purpose, Record, Replicate, ReplicateId,
+    Sample, Split, StudyId, Task, Trial, TrialNo, Verdict, ablation::ABLATE,
 };
 
 mod asked;
 mod beside;
+mod look;
+mod progress;
 
-pub use asked::{Contest, ErrorControl, Fixed, OutOfOrder, Rules, Settings, State};
+pub use asked::{Arm, Contest, ErrorControl, Fixed, OutOfOrder, Rules, SUBMITTED, Settings, State};
+pub use look::Trials;
+pub use progress::{Counts, Progress};
 
 /// A study, folded from its events.
 #[derive(Debug, Clone)]
 pub struct Study {
     id: StudyId,
     task: Arc<Task>,
-    settings: Settings,
+    settings: Arc<Settings>,
     budget: Budget,
     state: State,
     seq: u64,
     segment: u32,
     fixed: Option<Fixed>,
-    sandbox: String,
+    sandbox: Arc<str>,
     trials: Vector<Arc<Trial>>,
-    open: OrdSet<TrialNo>,
+    /// What every arm starts from: the baseline.
+    bare: Arc<Progress>,
+    whole: Arc<Progress>,
+    arms: OrdMap<Arc<str>, Arc<Progress>>,
+    /// The arm whose trials alone may be seen, where it is not the whole study that is looked at.
+    seen: Option<Seen>,
+    won: OrdMap<TrialNo, Won>,
+    rows: Vec<Row>,
     leases: OrdMap<ReplicateId, TrialNo>,
     contests: OrdMap<(TrialNo, TrialNo), Contest>,
-    places: u32,
-    returned: Vec<u32>,
     spread: OrdMap<TrialNo, Sample>,
     noise: Noise,
     varied: bool,
-    by_tree: OrdMap<TreeId, TrialNo>,
-    keeps: Vector<TrialNo>,
-    report: Option<TrialNo>,
     notes: Vector<(String, String)>,
-    counts: Counts,
-    spent: u32,
     cost: Cost,
     last_at: Option<Timestamp>,
-    course: Course,
     openings: u32,
     ablation: Option<Arc<Ablation>>,
     pareto: Pareto,
     finished: u32,
 }
 
-/// Concluded trials by outcome; the baseline is not counted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Kept.
-    pub keep: u32,
-    /// Discarded.
-    pub discard: u32,
-    /// Undecided.
-    pub inconclusive: u32,
-    /// Failed, by cause.
-    pub failed: BTreeMap<String, u32>,
+/// Through whose eyes a study is looked at.
+#[derive(Debug, Clone)]
+struct Seen {
+    arm: Arc<str>,
+    own: Arc<Progress>,
+    champion: TrialNo,
+}
+
+/// How a trial became champion.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Won {
+    /// The champion it beat.
+    pub over: TrialNo,
+    /// Its confirmed gain over the baseline, in the metric's unit: over the champion it beat, and that one's before it.
+    pub gain: f64,
+}
+
+/// The places that the contests of an arm take, one after the other, and what became of their error. Each arm that the
+/// study was opened with has a row and an equal part of the study's level; trials of any other arm, which nobody could
+/// foresee, take places in the first row.
+#[derive(Debug, Clone, Default)]
+struct Row {
+    places: u32,
+    returned: Vec<u32>,
+    keeps: u32,
 }
 
 impl Study {
@@ -85,30 +100,27 @@ impl Study {
             id: *study,
             task: Arc::clone(task),
             budget: settings.budget,
-            settings: settings.clone(),
+            settings: Arc::new(settings.clone()),
             state: State::Running,
             seq: first.seq,
             segment: 0,
             fixed: None,
-            sandbox: "none".to_owned(),
+            sandbox: Arc::from("none"),
             trials: Vector::new(),
-            open: OrdSet::new(),
+            bare: Arc::default(),
+            whole: Arc::default(),
+            arms: settings.arms.iter().map(|arm| (Arc::from(&*arm.name), Arc::default())).collect(),
+            seen: None,
+            won: OrdMap::new(),
+            rows: vec![Row::default(); settings.arms.len().max(1)],
             leases: OrdMap::new(),
             contests: OrdMap::new(),
-            places: 0,
-            returned: Vec::new(),
             spread: OrdMap::new(),
             noise: Noise::default(),
             varied: false,
-            by_tree: OrdMap::new(),
-            keeps: Vector::new(),
-            report: None,
             notes: Vector::new(),
-            counts: Counts::default(),
-            spent: 0,
             cost: Cost::default(),
             last_at: None,
-            course: Course::default(),
             openings: 0,
             ablation: None,
             pareto: Pareto::default(),
@@ -141,7 +153,7 @@ impl Study {
         match &record.event {
             Event::StudyOpened { .. } => return Err(fail("the study is open already".to_owned())),
             Event::SessionStarted { sandbox, .. } => {
-                self.sandbox.clone_from(sandbox);
+                self.sandbox = Arc::from(&**sandbox);
                 self.last_at = None;
                 if self.state == State::Stopped {
                     self.state = State::Running;
@@ -160,7 +172,7 @@ impl Study {
                 if self.state == State::Finished {
                     self.state = State::Running;
                     // Whatever is found from here on is compared anew, and that the split was open before is counted.
-                    self.report = None;
+                    self.report_voided();
                 }
             }
             Event::Asked { trial, arm, ask } => {
@@ -178,14 +190,17 @@ impl Study {
                     asked_at: record.at,
                     ended_at: None,
                 }));
-                self.open.insert(*trial);
+                if *trial != TrialNo::BASELINE && !self.arms.contains_key(&**arm) {
+                    self.arms.insert(Arc::from(&**arm), Arc::clone(&self.bare));
+                }
+                self.progress(*trial, |own| own.asked(*trial));
                 if let Some(ablation) = self.ablation.as_mut().filter(|_| arm == ABLATE) {
                     Arc::make_mut(ablation).asked(*trial, ask);
                 }
             }
             Event::Proposed { trial, edit } => {
                 self.trial_mut(*trial).map_err(fail)?.edit = Some(edit.clone());
-                self.by_tree.entry(edit.tree).or_insert(*trial);
+                self.progress(*trial, |own| own.proposed(*trial, edit));
             }
             Event::Leased { replicate, trial, purpose, index, seed, slot } => {
                 if self.leases.contains_key(replicate) {
@@ -225,6 +240,9 @@ impl Study {
                 if let Some(measured) = measured {
                     self.spread_grown(&measured);
                 }
+                if *trial != TrialNo::BASELINE {
+                    self.progress(*trial, |own| own.spends(result.cost));
+                }
             }
             Event::Fenced { replicate, trial, .. } => {
                 self.end_lease(*replicate, *trial).map_err(fail)?;
@@ -247,18 +265,26 @@ impl Study {
                 }
                 found.outcome = Some(outcome.clone());
                 found.ended_at = Some(record.at);
-                self.open.remove(trial);
-                self.count(*trial, outcome);
+                if let Outcome::Valid { verdict: Verdict::Keep, gain, .. } = outcome {
+                    self.kept(*trial, gain.unwrap_or(0.0));
+                }
+                self.progress(*trial, |own| own.concluded(*trial, outcome));
             }
-            Event::ReportOpened { champion } => {
-                self.trial(*champion)
-                    .ok_or_else(|| fail(format!("there is no trial {champion}")))?;
-                self.report = Some(*champion);
+            Event::ReportOpened { champions } => {
+                for champion in champions {
+                    if champion.0 as usize >= self.trials.len() {
+                        return Err(fail(format!("there is no trial {champion}")));
+                    }
+                }
+                for champion in champions {
+                    self.progress(*champion, |own| own.report_opened(*champion));
+                }
                 self.openings += 1;
             }
             Event::AblationOpened { champion, margin, hunks } => {
-                self.trial(*champion)
-                    .ok_or_else(|| fail(format!("there is no trial {champion}")))?;
+                if champion.0 as usize >= self.trials.len() {
+                    return Err(fail(format!("there is no trial {champion}")));
+                }
                 self.ablation = Some(Arc::new(Ablation::new(*champion, *margin, hunks.clone())));
             }
             Event::Noted { by, text } => self.notes.push_back((by.clone(), text.clone())),
@@ -267,10 +293,12 @@ impl Study {
             Event::Stopped { .. } => self.state = State::Stopped,
             Event::Finished { .. } => self.state = State::Finished,
         }
-        let subject = record.event.trial().and_then(|no| self.trials.get(no.0 as usize));
-        let subject = subject.map(|trial| &**trial);
-        self.course.take(&self.task, record, subject);
-        self.pareto.take(&self.task, self.segment, record, subject);
+        let subject = record.event.trial().and_then(|no| self.trials.get(no.0 as usize)).cloned();
+        self.pareto.take(&self.task, self.segment, record, subject.as_deref());
+        if let Some(no) = record.event.trial().filter(|no| *no != TrialNo::BASELINE) {
+            let task = Arc::clone(&self.task);
+            self.progress(no, |own| own.follows(&task, record, subject.as_deref()));
+        }
         if let Some(last) = self.last_at {
             self.cost.wall_s += record.at.duration_since(last).as_secs_f64().max(0.0);
         }
@@ -298,18 +326,68 @@ impl Study {
             .ok_or_else(|| format!("there is no trial {no}"))
     }
 
+    /// Takes what happened to `trial` into the progress of its arm and of the whole study; what happened to the baseline,
+    /// into that of every arm.
+    fn progress(&mut self, trial: TrialNo, change: impl Fn(&mut Progress)) {
+        change(Arc::make_mut(&mut self.whole));
+        if trial == TrialNo::BASELINE {
+            change(Arc::make_mut(&mut self.bare));
+            let names: Vec<Arc<str>> = self.arms.keys().map(Arc::clone).collect();
+            for name in names {
+                if let Some(own) = self.arms.get_mut(&*name) {
+                    change(Arc::make_mut(own));
+                }
+            }
+        } else if let Some(found) = self.trials.get(trial.0 as usize)
+            && let Some(own) = self.arms.get_mut(&*found.arm)
+        {
+            change(Arc::make_mut(own));
+        }
+    }
+
+    fn row_at(&self, arm: &str) -> usize {
+        self.settings.arms.iter().position(|asked| asked.name == arm).unwrap_or(0)
+    }
+
+    fn row(&self, arm: &str) -> &Row {
+        &self.rows[self.row_at(arm)]
+    }
+
+    fn row_of(&mut self, trial: TrialNo) -> &mut Row {
+        let at = self.trials.get(trial.0 as usize).map_or(0, |trial| self.row_at(&trial.arm));
+        &mut self.rows[at]
+    }
+
     /// Opens the contest that this lease on the stream of `of` belongs to, if it is its first.
     fn contest_opened(&mut self, trial: TrialNo, of: TrialNo, index: u32) {
-        let open = |no: &TrialNo| *no != TrialNo::BASELINE && self.open.contains(no);
+        let open = |no: &TrialNo| *no != TrialNo::BASELINE && self.whole.open_trials().contains(no);
         let Some(challenger) = [trial, of].into_iter().find(open) else { return };
-        let pair = (challenger, self.champion());
+        let Some(champion) = self.meets(challenger) else { return };
+        let pair = (challenger, champion);
         if !self.contests.contains_key(&pair) {
-            self.places = self.places.saturating_add(1);
-            let mut shares = std::mem::take(&mut self.returned);
-            shares.push(self.places);
-            let (place, noise) = (self.places, self.noise);
+            let row = self.row_of(challenger);
+            row.places = row.places.saturating_add(1);
+            let mut shares = std::mem::take(&mut row.returned);
+            shares.push(row.places);
+            let (place, noise) = (row.places, self.noise);
             self.contests.insert(pair, Contest { place, shares, stream: of, from: index, noise });
         }
+    }
+
+    /// Passes on the error of the contest that `trial` has won, and takes its measurements into the noise.
+    fn kept(&mut self, trial: TrialNo, gain: f64) {
+        if let Some(over) = self.meets(trial) {
+            let contest = self.contests.get(&(trial, over));
+            let shares = contest.map(|contest| contest.shares.clone()).unwrap_or_default();
+            let row = self.row_of(trial);
+            row.returned.extend(shares);
+            row.keeps += 1;
+            // What a simplified champion gives up, no more than was allowed, does not put it behind the one it simplifies.
+            let simplified = self.trials.get(trial.0 as usize).is_some_and(|t| t.arm == ABLATE);
+            let gain = self.standing(over) + if simplified { gain.max(0.0) } else { gain };
+            self.won.insert(trial, Won { over, gain });
+        }
+        self.noise = self.noise.with(&self.spread(trial));
     }
 
     /// Takes the value of a finished replicate into the noise. Trees that were never believed, which anybody can make as
@@ -339,220 +417,5 @@ impl Study {
             matches!(trial.outcome, Some(Outcome::Valid { verdict: Verdict::Keep, .. }))
         };
         no == TrialNo::BASELINE || self.trial(no).is_some_and(kept)
-    }
-
-    fn count(&mut self, trial: TrialNo, outcome: &Outcome) {
-        match outcome {
-            Outcome::Valid { verdict, .. } => match verdict {
-                Verdict::Baseline => return,
-                Verdict::Keep => {
-                    self.counts.keep += 1;
-                    let won = self.contests.get(&(trial, self.champion()));
-                    self.returned.extend(won.iter().flat_map(|contest| &contest.shares));
-                    self.keeps.push_back(trial);
-                    self.noise = self.noise.with(&self.spread(trial));
-                }
-                Verdict::Discard => self.counts.discard += 1,
-                Verdict::Inconclusive => self.counts.inconclusive += 1,
-            },
-            Outcome::Failed(Failure { cause, .. }) => {
-                *self.counts.failed.entry(cause.name().to_owned()).or_default() += 1;
-            }
-        }
-        let spared =
-            matches!(outcome, Outcome::Failed(failure) if failure.blame.spares_the_trial());
-        self.spent += u32::from(trial != TrialNo::BASELINE && !spared);
-    }
-
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> StudyId {
-        self.id
-    }
-
-    /// What is asked.
-    #[must_use]
-    pub fn task(&self) -> &Arc<Task> {
-        &self.task
-    }
-
-    /// How it is asked.
-    #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// The caps in force.
-    #[must_use]
-    pub fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.state
-    }
-
-    /// The last event taken in.
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    /// The segment in force.
-    #[must_use]
-    pub fn segment(&self) -> u32 {
-        self.segment
-    }
-
-    /// What the segment in force was opened with.
-    #[must_use]
-    pub fn fixed(&self) -> Option<Fixed> {
-        self.fixed
-    }
-
-    /// The sandbox level of the last session.
-    #[must_use]
-    pub fn sandbox(&self) -> &str {
-        &self.sandbox
-    }
-
-    /// All trials, by number.
-    #[must_use]
-    pub fn trials(&self) -> &Vector<Arc<Trial>> {
-        &self.trials
-    }
-
-    /// One trial.
-    #[must_use]
-    pub fn trial(&self, no: TrialNo) -> Option<&Arc<Trial>> {
-        self.trials.get(no.0 as usize)
-    }
-
-    /// The number the next trial gets.
-    #[must_use]
-    pub fn next_trial(&self) -> TrialNo {
-        TrialNo(u32::try_from(self.trials.len()).unwrap_or(u32::MAX))
-    }
-
-    /// Trials that have not ended.
-    #[must_use]
-    pub fn open_trials(&self) -> &OrdSet<TrialNo> {
-        &self.open
-    }
-
-    /// Replicates that hold a slot, with their trials.
-    #[must_use]
-    pub fn leases(&self) -> &OrdMap<ReplicateId, TrialNo> {
-        &self.leases
-    }
-
-    /// The contest of a challenger with a champion, once it has begun in the segment in force.
-    #[must_use]
-    pub fn contest(&self, challenger: TrialNo, champion: TrialNo) -> Option<&Contest> {
-        self.contests.get(&(challenger, champion))
-    }
-
-    /// How many contests have begun: hypotheses that may spend some of the study's error.
-    #[must_use]
-    pub fn contests(&self) -> u32 {
-        self.places
-    }
-
-    /// The places whose error the next contest may spend.
-    #[must_use]
-    pub fn next_shares(&self) -> Vec<u32> {
-        let own = self.places.saturating_add(1);
-        self.returned.iter().copied().chain(std::iter::once(own)).collect()
-    }
-
-    /// Running sums over all values that verdicts see of one trial, in the segment in force.
-    #[must_use]
-    pub fn spread(&self, no: TrialNo) -> Sample {
-        self.spread.get(&no).copied().unwrap_or_default()
-    }
-
-    /// Such sums of every measured trial.
-    pub fn spreads(&self) -> impl Iterator<Item = (TrialNo, Sample)> {
-        self.spread.iter().map(|(no, sums)| (*no, *sums))
-    }
-
-    /// Noise of one replicate in the segment in force, pooled over the baseline and all that was kept.
-    #[must_use]
-    pub fn noise(&self) -> Noise {
-        self.noise
-    }
-
-    /// Whether any tree has given two values in the segment in force.
-    #[must_use]
-    pub fn varied(&self) -> bool {
-        self.varied
-    }
-
-    /// The first trial with this tree.
-    #[must_use]
-    pub fn with_tree(&self, tree: TreeId) -> Option<TrialNo> {
-        self.by_tree.get(&tree).copied()
-    }
-
-    /// Kept trials, oldest first. Each was confirmed against the one before it.
-    #[must_use]
-    pub fn keeps(&self) -> &Vector<TrialNo> {
-        &self.keeps
-    }
-
-    /// The best confirmed trial: the last keep, else the baseline.
-    #[must_use]
-    pub fn champion(&self) -> TrialNo {
-        self.keeps.last().copied().unwrap_or(TrialNo::BASELINE)
-    }
-
-    /// The trial of the closing comparison, once it has begun.
-    #[must_use]
-    pub fn report(&self) -> Option<TrialNo> {
-        self.report
-    }
-
-    /// Notes, oldest first: who, what.
-    #[must_use]
-    pub fn notes(&self) -> &Vector<(String, String)> {
-        &self.notes
-    }
-
-    /// Concluded trials by outcome.
-    #[must_use]
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// Trials that count against the trial budget: ended ones that infra and evaluator do not answer for.
-    #[must_use]
-    pub fn spent_trials(&self) -> u32 {
-        self.spent
-    }
-
-    /// What was spent.
-    #[must_use]
-    pub fn cost(&self) -> Cost {
-        self.cost
-    }
-
-    /// How the search goes: diversity, staleness, droughts, what was tried before.
-    #[must_use]
-    pub fn course(&self) -> &Course {
-        &self.course
-    }
-
-    /// The seed of place `index` in the stream of `purpose`.
-    #[must_use]
-    pub fn seed(&self, purpose: Purpose, index: u32) -> crate::Seed {
-        let nonce = match purpose {
-            Purpose::Audit { of } => {
-                self.trial(of).and_then(|trial| trial.quarantine.as_ref()).map(|held| held.nonce)
-            }
-            Purpose::Search | Purpose::Confirm { .. } | Purpose::Report => None,
-        };
-        purpose.seed(nonce.unwrap_or(self.settings.seed), index)
     }
 }

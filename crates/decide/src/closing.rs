@@ -1,4 +1,5 @@
-//! The third door: champion against baseline on seeds that no decision saw, once, at the end of a study.
+//! The third door: champions against the baseline, and against one another, on seeds that no decision saw, once, at the end
+//! of a study.
 
 use empiric_core::{Purpose, Study, TrialNo};
 
@@ -18,21 +19,25 @@ pub enum Closing {
     Done,
 }
 
-/// What the closing comparison of the study's champion still needs: `Rules::report_replicates` of champion and baseline
-/// each, on the seeds of [`Purpose::Report`]. A seed that fails at every attempt is left out.
+/// What the closing comparison still needs: `Rules::report_replicates` of the baseline and of each arm's champion, on the
+/// seeds of [`Purpose::Report`]; through an arm, of its own champion. All meet seed by seed, each first in turn, so that
+/// whatever moves with time moves them alike. A seed that fails at every attempt is left out.
 #[must_use]
 pub fn closing(study: &Study) -> Closing {
-    let champion = study.champion();
-    if champion == TrialNo::BASELINE {
+    let mut parties = study.champions();
+    if parties.is_empty() {
         return Closing::Done;
     }
+    parties.insert(0, TrialNo::BASELINE);
+    let trials = parties.iter().filter_map(|no| study.trial(*no));
+    let places: Vec<Places<'_>> =
+        trials.map(|trial| Places::of(study, trial, Purpose::Report)).collect();
     let mut wants = Wants::default();
-    if let (Some(champion), Some(baseline)) =
-        (study.trial(champion), study.trial(TrialNo::BASELINE))
-    {
-        let places = |trial| Places::of(study, trial, Purpose::Report);
-        let range = 0..study.settings().rules.report_replicates;
-        wants.need_pairs(&places(champion), &places(baseline), range);
+    for index in 0..study.settings().rules.report_replicates {
+        let first = index as usize % places.len().max(1);
+        for party in places[first..].iter().chain(&places[..first]) {
+            wants.need(party, index..index + 1);
+        }
     }
     match wants.step() {
         Some(Step::Measure { wanted }) => Closing::Measure(wanted),

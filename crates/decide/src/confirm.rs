@@ -32,7 +32,10 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
     let arena = &contest.arena;
     let deterministic = contest.deterministic();
     let most = if deterministic { SURE } else { most(rules) };
-    let level = spending::level(rules, &arena.shares, contest.study.keeps().len());
+    let level = {
+        let study = contest.study;
+        spending::level(rules, study.rows(), &arena.shares, study.row_keeps())
+    };
     let mut weighed = None;
     let mut end = 0;
     while end < most {

@@ -202,10 +202,7 @@ pub(crate) fn all(study: &Study, no: TrialNo) -> Sample {
 
 /// The first place in a kept trial's own stream that it was not kept for.
 fn first_unselected(study: &Study, trial: TrialNo) -> u32 {
-    let keeps = study.keeps();
-    let at = keeps.iter().rposition(|no| *no == trial);
-    let before = at.and_then(|at| at.checked_sub(1)).and_then(|at| keeps.get(at));
-    let won = study.contest(trial, before.copied().unwrap_or(TrialNo::BASELINE));
+    let won = study.won(trial).and_then(|won| study.contest(trial, won.over));
     won.filter(|contest| contest.stream == trial)
         .map_or(0, |contest| gain_from(study, contest.from))
 }

@@ -22,6 +22,7 @@
 //! they see numbers and never a study.
 
 pub mod aggregate;
+mod arms;
 mod closing;
 pub mod compare;
 mod confirm;
@@ -41,6 +42,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use arms::{Typical, Versus, typical, versus};
 pub use closing::{Closing, closing};
 pub use noise::NoiseModel;
 pub use step::{MAX_ATTEMPTS, MIN_BASELINE, Step, Wanted, next_step};

@@ -51,12 +51,13 @@ pub struct Wanted {
 }
 
 /// What to do next about trial `no`: a function of the study alone, so the outcome it gives before a recorded
-/// conclusion is that conclusion.
+/// conclusion is that conclusion. Of the study it sees what the trial's arm may see.
 ///
 /// It ends: against one champion a trial asks for at most [`MAX_ATTEMPTS`] runs of `Rules::search_replicates`, counted on
 /// from what it inherits, of `Rules::confirm_replicates`, and of those that its gain is estimated from.
 #[must_use]
 pub fn next_step(study: &Study, no: TrialNo) -> Step {
+    let study = &study.of_trial(no);
     let Some(trial) = study.trial(no).filter(|trial| trial.outcome.is_none()) else {
         return Step::Wait;
     };

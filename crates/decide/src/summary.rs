@@ -58,9 +58,10 @@ pub enum Basis {
     Confirm,
 }
 
-/// What a study has found so far.
+/// What a study has found so far: through an arm, the arm; of the whole study, its leading arm.
 #[must_use]
 pub fn summary(study: &Study) -> Summary {
+    let study = &study.in_front();
     let noise = noise(study);
     let Some(baseline) = study.trial(TrialNo::BASELINE) else {
         return Summary { baseline: None, noise, champion: None };
@@ -105,15 +106,7 @@ fn reported(study: &Study, champion: &Trial, baseline: &Trial, floor: f64) -> Op
     if study.report() != Some(champion.no) || closing(study) != Closing::Done {
         return None;
     }
-    let own = Places::of(study, champion, Purpose::Report);
-    let theirs = Places::of(study, baseline, Purpose::Report);
-    let pairs: Vec<(f64, f64)> = own
-        .usable_in(..)
-        .filter_map(|(index, replicate)| {
-            let value = score(study, replicate, Split::Report)?;
-            Some((value, score(study, theirs.usable(index)?, Split::Report)?))
-        })
-        .collect();
+    let pairs = met(study, champion, baseline);
     if pairs.is_empty() {
         return None;
     }
@@ -121,6 +114,17 @@ fn reported(study: &Study, champion: &Trial, baseline: &Trial, floor: f64) -> Op
     let (own, theirs): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
     let contrast = Contrast::paired(&differences, floor);
     Some((Sample::of(&own), Sample::of(&theirs), contrast, Basis::Report))
+}
+
+/// Scores of two trials at the seeds of the closing comparison that both were measured under.
+pub(crate) fn met(study: &Study, one: &Trial, other: &Trial) -> Vec<(f64, f64)> {
+    let own = Places::of(study, one, Purpose::Report);
+    let theirs = Places::of(study, other, Purpose::Report);
+    let scored = own.usable_in(..).filter_map(|(index, replicate)| {
+        let value = score(study, replicate, Split::Report)?;
+        Some((value, score(study, theirs.usable(index)?, Split::Report)?))
+    });
+    scored.collect()
 }
 
 /// From what the champion was not selected for and all that is known of the baseline. A deterministic metric has one
@@ -153,21 +157,21 @@ fn in_unit(study: &Study, estimate: Estimate) -> Estimate {
 }
 
 /// The smallest true gain over its champion that a trial is kept for four times in five, in the metric's unit: with noise of
-/// standard deviation `noise_sd` per replicate, seeds that explain none of it, and a study that makes `trials` trials and
-/// keeps nothing else. It is the larger of what each door needs:
+/// standard deviation `noise_sd` per replicate, seeds that explain none of it, and a study of `arms` arms that makes `trials`
+/// trials in each and keeps nothing else. It is the larger of what each door needs:
 ///
 /// - search, where the first look decides most: `(z(HOPE) + z(0.9)) sd sqrt(1 + 2 / m)`, with m baseline replicates (the
 ///   standard error of [`compare::Search`] after one replicate);
 /// - confirmation: `(reach + z(0.8)) sd sqrt(2 / n)`, with n pairs at most and [`compare::reach`] at the level of the contest
 ///   that comes last if one trial in fifty is confirmed without reason.
 #[must_use]
-pub fn smallest_effect(noise_sd: f64, rules: &Rules, trials: u32) -> f64 {
+pub fn smallest_effect(noise_sd: f64, rules: &Rules, arms: usize, trials: u32) -> f64 {
     let known = f64::from(rules.baseline_replicates.max(MIN_BASELINE));
     let first_look = normal_point(compare::HOPE) + normal_point((1.0 - POWER) / 2.0);
     let search = first_look * (1.0 + 2.0 / known).sqrt();
     let pairs = confirm::most(rules);
     let place = 1 + (CONFIRMED * f64::from(trials)) as u32;
-    let level = spending::level(rules, &[place], 0);
+    let level = spending::level(rules, arms, &[place], 0);
     let reach = compare::reach(level, pairs as usize) + normal_point(1.0 - POWER);
     noise_sd * search.max(reach * (2.0 / f64::from(pairs)).sqrt())
 }

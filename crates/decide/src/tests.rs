@@ -1,5 +1,6 @@
 //! Tests over whole studies, folded from events as a ledger would hold them.
 
+mod arms;
 mod flow;
 mod lab;
 mod properties;

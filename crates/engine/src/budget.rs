@@ -1,7 +1,7 @@
 //! Whether there is room for one more trial: what is spent, what is reserved for trials under way, and what the closing
 //! comparison will need.
 
-use empiric_core::{Cost, Study};
+use empiric_core::{Budget, Cost, Study, study::Progress};
 
 /// Running means of what a replicate costs, from which reservations are made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,40 +33,108 @@ impl Meter {
         if self.replicates == 0 { 0.0 } else { part(&self.total) / f64::from(self.replicates) }
     }
 
-    /// Whether the caps leave room for one more trial, with `slots` slots.
+    /// Whether the caps leave `arm` room for one more trial, with `slots` slots.
     ///
-    /// A trial under way is reserved for at one replicate; the closing comparison at two series of replicates.
-    pub(crate) fn room(&self, study: &Study, slots: usize) -> Room {
-        let budget = study.budget();
-        let under_way = study.open_trials().iter().filter(|no| no.0 != 0).count();
-        let closing = f64::from(2 * study.settings().rules.report_replicates);
+    /// A trial under way is reserved for at one replicate; the closing comparison at a series of replicates for the baseline
+    /// and for the champion of each arm. What is left when the baseline is paid and the closing comparison reserved, each
+    /// arm may spend an equal part of.
+    pub(crate) fn room(&self, study: &Study, arm: &str, slots: usize) -> Room {
+        let (budget, seen) = (study.budget(), study.of_arm(arm));
+        let arms = study.settings().arms.len().max(1);
+        let under_way = |study: &Study| study.open_trials().iter().filter(|no| no.0 != 0).count();
         if let Some(cap) = budget.trials {
-            if study.spent_trials() >= cap {
-                return Room::Spent(format!("{cap} trials"));
+            if seen.spent_trials() >= cap {
+                let each = if arms > 1 { " in each arm" } else { "" };
+                return Room::Spent(format!("{cap} trials{each}"));
             }
-            if study.spent_trials() as usize + under_way >= cap as usize {
+            if seen.spent_trials() as usize + under_way(&seen) >= cap as usize {
                 return Room::Reserved;
             }
         }
-        let spent = study.cost();
-        let reserved = under_way as f64 + closing;
-        let caps = [
-            (
-                "s of wall time",
-                budget.wall_s,
-                spent.wall_s,
-                self.mean(|cost| cost.wall_s) * reserved / slots as f64,
-            ),
-            ("s of CPU time", budget.cpu_s, spent.cpu_s, self.mean(|cost| cost.cpu_s) * reserved),
-            ("s of GPU time", budget.gpu_s, spent.gpu_s, self.mean(|cost| cost.gpu_s) * reserved),
-        ];
-        for (unit, cap, spent, reserved) in caps {
-            if let Some(cap) = cap
-                && spent + reserved >= cap
-            {
+        let closing = (1 + arms) * study.settings().rules.report_replicates as usize;
+        let (all, own) = (under_way(study) as f64, under_way(&seen) as f64);
+        let cost = |arm: &str| study.arm(arm).map_or(Cost::default(), Progress::cost);
+        let (paid, slots) = (cost(arm), slots as f64);
+        for (unit, cap, part) in parts(budget) {
+            let Some(cap) = cap else { continue };
+            let wall = unit == WALL;
+            // Replicates run beside one another.
+            let each = self.mean(part) / if wall { slots } else { 1.0 };
+            let spent = part(&study.cost());
+            if spent + (all + closing as f64) * each >= cap {
                 return Room::Spent(format!("{cap:.0} {unit}"));
+            }
+            let (paid, mean) = (part(&paid), self.mean(part));
+            let share = if wall {
+                cap * slots / arms as f64
+            } else {
+                let asked = study.settings().arms.iter();
+                let in_arms: f64 = asked.map(|asked| part(&cost(&asked.name))).sum();
+                (cap - closing as f64 * each - (spent - in_arms)) / arms as f64
+            };
+            if arms > 1 && paid + own * mean >= share {
+                return Room::Spent(format!("its part of {cap:.0} {unit}"));
             }
         }
         Room::Open
+    }
+}
+
+const WALL: &str = "s of wall time";
+
+/// A kind of cost.
+type Part = fn(&Cost) -> f64;
+
+/// The caps on what replicates cost.
+fn parts(budget: &Budget) -> [(&'static str, Option<f64>, Part); 3] {
+    [
+        (WALL, budget.wall_s, |cost| cost.wall_s),
+        ("s of CPU time", budget.cpu_s, |cost| cost.cpu_s),
+        ("s of GPU time", budget.gpu_s, |cost| cost.gpu_s),
+    ]
+}
+
+/// What part of its budget an arm has spent or reserved, and what part one of its trials takes; counted in trials where
+/// nothing is capped. Of several caps, the one that binds it most.
+pub(crate) fn part(study: &Study, arm: &str, slots: usize) -> (f64, f64) {
+    let (budget, seen) = (study.budget(), study.of_arm(arm));
+    let arms = study.settings().arms.len().max(1) as f64;
+    let ended = f64::from(seen.spent_trials());
+    let trials = ended + seen.open_trials().len() as f64;
+    let cost = study.arm(arm).map_or(Cost::default(), Progress::cost);
+    let timed = parts(budget).into_iter().filter_map(|(unit, cap, part)| {
+        let whole = cap? * if unit == WALL { slots as f64 } else { 1.0 };
+        // What is under way is taken to cost what the arm's trials cost so far.
+        Some(part(&cost) * trials / ended.max(1.0) / (whole / arms))
+    });
+    let counted = budget.trials.map(|cap| trials / f64::from(cap.max(1)));
+    let spent = timed.chain(counted).reduce(f64::max).unwrap_or(trials);
+    (spent, spent / trials.max(1.0))
+}
+
+impl Room {
+    /// Whether any of several arms has room.
+    pub(crate) fn of_all<'a>(arms: impl Iterator<Item = (&'a str, Self)>) -> Self {
+        let mut reasons: Vec<(&str, String)> = Vec::new();
+        let mut reserved = false;
+        for (arm, room) in arms {
+            match room {
+                Self::Open => return Self::Open,
+                Self::Reserved => reserved = true,
+                Self::Spent(why) => reasons.push((arm, why)),
+            }
+        }
+        match reasons.first() {
+            _ if reserved => Self::Reserved,
+            None => Self::Spent("no arm searches".to_owned()),
+            Some((_, first)) if reasons.iter().all(|(_, why)| why == first) => {
+                Self::Spent(first.clone())
+            }
+            Some(_) => {
+                let each: Vec<String> =
+                    reasons.iter().map(|(arm, why)| format!("{arm}: {why}")).collect();
+                Self::Spent(each.join("; "))
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The loop: conclude what can be concluded, lease what is wanted, ask while there is room, wait for what comes.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -15,7 +15,7 @@ use empiric_decide::{Closing, Step, Wanted};
 use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Pool, Slot};
 use empiric_ledger::{Inbox, Ledger};
-use empiric_search::Policy;
+use empiric_search::Policies;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -29,8 +29,6 @@ use crate::{
 const INBOX: std::time::Duration = std::time::Duration::from_millis(100);
 /// Trials in a row that the evaluator or the machine spoilt, after which going on would waste the night.
 const BREAKER: u32 = 5;
-/// Proposals in a row that came to nothing, after which the proposer is exhausted.
-const EXHAUSTED: u32 = 20;
 /// What a session can be told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Control {
@@ -66,17 +64,19 @@ pub struct Engine {
     pub(crate) ledger: Ledger,
     pub(crate) inbox: Inbox,
     pub(crate) study: Study,
-    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) policies: Policies,
     pub(crate) workshop: Arc<Workshop>,
     pub(crate) pool: Pool,
     pub(crate) runner: LocalRunner,
     pub(crate) meter: Meter,
     pub(crate) observer: mpsc::UnboundedSender<Notice>,
     pub(crate) inputs: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
-    pub(crate) proposing: BTreeSet<TrialNo>,
+    /// Proposals under way, with their arms.
+    pub(crate) proposing: BTreeMap<TrialNo, String>,
     pub(crate) stopping: Option<(Control, String)>,
     pub(crate) spoilt: u32,
-    pub(crate) barren: u32,
+    /// Proposals in a row that came to nothing, by arm.
+    pub(crate) barren: BTreeMap<String, u32>,
     pub(crate) last_spoiler: String,
 }
 
@@ -162,7 +162,7 @@ impl Engine {
     pub(crate) fn apply(&mut self, records: Vec<Record>) -> Result<(), Error> {
         for record in records {
             self.study.apply(&record)?;
-            self.policy.tell(&self.study, &record);
+            self.policies.tell(&self.study, &record);
             self.observer.send(Notice { record, study: self.study.clone() }).ok();
         }
         Ok(())
@@ -242,7 +242,8 @@ impl Engine {
     }
 
     async fn conclude(&mut self, trial: TrialNo, outcome: Outcome) -> Result<(), Error> {
-        if trial != TrialNo::BASELINE {
+        if let Some(made) = self.study.trial(trial).filter(|_| trial != TrialNo::BASELINE) {
+            let barren = self.barren.entry(made.arm.clone()).or_default();
             match &outcome {
                 Outcome::Failed(failure) if failure.blame.spares_the_trial() => {
                     self.spoilt += 1;
@@ -254,9 +255,12 @@ impl Engine {
                 Outcome::Failed(failure)
                     if failure.phase == Phase::Propose || failure.phase == Phase::Static =>
                 {
-                    self.barren += 1;
+                    *barren += 1;
                 }
-                Outcome::Valid { .. } | Outcome::Failed(_) => (self.spoilt, self.barren) = (0, 0),
+                Outcome::Valid { .. } | Outcome::Failed(_) => {
+                    self.spoilt = 0;
+                    *barren = 0;
+                }
             }
         }
         doors::before(Door::Verdict);
@@ -284,45 +288,18 @@ impl Engine {
         Ok(Ended::Broken(why))
     }
 
-    fn room(&self) -> Room {
-        if self.study.state() == State::Finished {
-            return Room::Spent("it has ended already; a larger budget goes on".to_owned());
-        }
-        let measured =
-            self.study.trial(TrialNo::BASELINE).is_some_and(|trial| trial.outcome.is_some());
-        if !measured {
-            return Room::Reserved;
-        }
-        if self.barren >= EXHAUSTED {
-            return Room::Spent(format!(
-                "the proposer has nothing left to try ({EXHAUSTED} proposals came to nothing)"
-            ));
-        }
-        if let Some(why) = self.dry() {
-            return Room::Spent(why);
-        }
-        self.meter.room(&self.study, self.pool.names().len())
-    }
-
-    /// Why the search ends before its budget does, if it does.
-    fn dry(&self) -> Option<String> {
-        let confirmed = self.study.budget().target.and_then(|_| {
-            empiric_decide::summary(&self.study).champion.map(|champion| champion.mean)
-        });
-        empiric_search::dry(&self.study, confirmed)
-    }
-
-    /// The closing comparison of champion and baseline; the session ends when it is done.
+    /// The closing comparison of champions and baseline; the session ends when it is done.
     async fn close(
         &mut self,
         reason: &str,
         wanted: &mut Vec<Wanted>,
     ) -> Result<Option<Ended>, Error> {
-        let champion = self.study.champion();
-        if champion != TrialNo::BASELINE && self.options.search {
+        let champions = self.study.champions();
+        if !champions.is_empty() && self.options.search {
             doors::before(Door::Closing);
-            if self.study.report() != Some(champion) {
-                self.commit(vec![Event::ReportOpened { champion }]).await?;
+            let opened = |no: &TrialNo| self.study.own(*no).report() == Some(*no);
+            if !champions.iter().all(opened) {
+                self.commit(vec![Event::ReportOpened { champions }]).await?;
             }
             match empiric_decide::closing(&self.study) {
                 Closing::Measure(missing) => {
@@ -365,7 +342,7 @@ impl Engine {
             queue.pop_front();
             let replicate = ReplicateId(Uuid::now_v7());
             let Wanted { trial, purpose, index } = next;
-            let seed = self.study.seed(purpose, index);
+            let seed = self.study.seed(trial, purpose, index);
             let name = slot.dirs.name.clone();
             events.push(Event::Leased { replicate, trial, purpose, index, seed, slot: name });
             starting.push((replicate, trial, seed, slot, tree));
@@ -430,41 +407,6 @@ impl Engine {
         });
     }
 
-    /// Asks for trials until enough are under way that no slot will wait for a proposal.
-    async fn ask(&mut self, unstarted: usize) -> Result<(), Error> {
-        let slots = self.pool.names().len();
-        let ahead = self.options.proposer.ahead(slots);
-        while self.proposing.len() + unstarted < ahead + self.pool.free()
-            && self.room() == Room::Open
-        {
-            let trial = self.study.next_trial();
-            let ask = self.policy.ask(&self.study);
-            let arm = self.study.settings().arms.first().cloned().unwrap_or_default();
-            self.commit(vec![Event::Asked { trial, arm, ask }]).await?;
-            self.start_proposal(trial);
-        }
-        Ok(())
-    }
-
-    /// Trials that were asked for and have no edit and nobody making one.
-    pub(crate) fn unproposed(&self) -> Vec<TrialNo> {
-        let open = self.study.open_trials().iter().copied();
-        open.filter(|no| self.study.trial(*no).is_some_and(|trial| trial.edit.is_none())).collect()
-    }
-
-    pub(crate) fn start_proposal(&mut self, no: TrialNo) {
-        let Some(trial) = self.study.trial(no).cloned() else { return };
-        self.proposing.insert(no);
-        let workshop = Arc::clone(&self.workshop);
-        let study = self.study.clone();
-        let inputs = self.inputs.0.clone();
-        let at = (self.options.clock)();
-        tokio::task::spawn_blocking(move || {
-            let made = workshop.propose(no, &trial.ask, &study, at);
-            inputs.send(Input::Proposed(no, made)).ok();
-        });
-    }
-
     /// Takes what came back from a proposer or a slot.
     async fn take(&mut self, input: Input) -> Result<(), Error> {
         match input {
@@ -517,7 +459,9 @@ impl Engine {
 
     /// Records an edit; one whose tree has been decided already is not paid for again.
     async fn proposed(&mut self, trial: TrialNo, edit: Edit) -> Result<(), Error> {
-        let same = self.decided(&edit);
+        let arm = self.study.trial(trial).map_or("", |trial| &trial.arm);
+        let placebo = self.options.proposers.get(arm).is_some_and(|proposer| proposer.placebo());
+        let same = if placebo { None } else { self.decided(arm, &edit) };
         self.commit(vec![Event::Proposed { trial, edit }]).await?;
         match same {
             Some(of) => self.conclude(trial, Outcome::Failed(duplicate(of))).await,
@@ -525,10 +469,11 @@ impl Engine {
         }
     }
 
-    /// The trial that has this edit's tree and needs no further evidence. An undecided tree does: a trial that comes to
+    /// The trial of this arm that has this edit's tree and needs no further evidence. An undecided tree does: a trial that comes to
     /// it again pools its replicates with the first one's.
-    pub(crate) fn decided(&self, edit: &Edit) -> Option<TrialNo> {
-        let same = self.study.trial(self.study.with_tree(edit.tree)?)?;
+    pub(crate) fn decided(&self, arm: &str, edit: &Edit) -> Option<TrialNo> {
+        let seen = self.study.of_arm(arm);
+        let same = self.study.trial(seen.with_tree(edit.tree)?)?;
         match &same.outcome {
             Some(Outcome::Valid { verdict: Verdict::Inconclusive, .. }) => None,
             Some(Outcome::Failed(failure)) if failure.blame.spares_the_trial() => None,

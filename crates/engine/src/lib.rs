@@ -6,6 +6,7 @@
 //!
 //! This crate knows no terminal, no web, no database and no model.
 
+mod asking;
 mod budget;
 mod dispatcher;
 mod layout;
@@ -16,7 +17,7 @@ mod replay;
 mod requests;
 mod verify;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use empiric_agents::Proposer;
 use empiric_core::study::{Fixed, Settings};
@@ -51,8 +52,8 @@ pub struct Options {
     pub level: Level,
     /// What accounts for units.
     pub cgroup: Cgroup,
-    /// Who makes edits.
-    pub proposer: Arc<dyn Proposer>,
+    /// Who makes edits, by arm; needed of every arm that new trials are asked of.
+    pub proposers: BTreeMap<String, Arc<dyn Proposer>>,
     /// The time.
     pub clock: Clock,
     /// This machine's name.
@@ -117,8 +118,11 @@ pub enum Error {
         needed: u64,
     },
     /// A policy that this version does not know.
-    #[error("`{0}` is no policy; known are {known}", known = empiric_search::names().join(", "))]
-    Policy(String),
+    #[error(transparent)]
+    Policy(#[from] empiric_search::Unknown),
+    /// Nobody makes the edits of an arm.
+    #[error("the study asks for trials of arm `{0}`, and nobody was given who makes its edits")]
+    NoProposer(String),
     /// Empiric could not do its own part.
     #[error("{0}")]
     Harness(String),

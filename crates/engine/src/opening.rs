@@ -1,13 +1,13 @@
 //! Taking a study up: opened or begun, checked to be the one asked for, and what an earlier session left fenced.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo};
 use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Logs, Pool};
 use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
 use empiric_lineage::{CommitSpec, Import, Rules, Store};
-use empiric_search::Policy;
+use empiric_search::Policies;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -44,8 +44,13 @@ impl Engine {
         let task = &options.installation.task;
         // What can be refused is refused before anything is written.
         let rules = Arc::new(Rules::new(task)?);
-        let policy = empiric_search::policy(&options.settings.policy)
-            .ok_or_else(|| Error::Policy(options.settings.policy.clone()))?;
+        let policies = Policies::of(&options.settings)?;
+        let made = |arm: &str| options.proposers.contains_key(arm);
+        if let Some(arm) =
+            options.settings.arms.iter().find(|arm| options.search && !made(&arm.name))
+        {
+            return Err(Error::NoProposer(arm.name.clone()));
+        }
         let gpus = task.gpus() as usize;
         let pool = Pool::local(&layout.slots(), options.slots, gpus, &options.gpus)?;
         let ledger = Ledger::open(empiric_ledger::Options {
@@ -57,7 +62,7 @@ impl Engine {
         empiric_executor::recover(&layout.slots())?;
         doors::after(Door::Recover);
         layout.has_room()?;
-        let history = History::take(&options, &ledger, policy, &observer).await?;
+        let history = History::take(&options, &ledger, policies, &observer).await?;
         let store = Arc::new(store(&layout.store(), history.study.trials().is_empty())?);
         let runner = LocalRunner::new(
             options.exe.clone(),
@@ -70,17 +75,17 @@ impl Engine {
             ledger,
             inbox: Inbox::of(layout.root()),
             study: history.study,
-            policy: history.policy,
-            workshop: Arc::new(Workshop { store, rules, proposer: Arc::clone(&options.proposer) }),
+            policies: history.policies,
+            workshop: Arc::new(Workshop { store, rules }),
             pool,
             runner,
             meter: history.meter,
             observer,
             inputs: mpsc::unbounded_channel(),
-            proposing: BTreeSet::new(),
+            proposing: BTreeMap::new(),
             stopping: None,
             spoilt: 0,
-            barren: 0,
+            barren: BTreeMap::new(),
             last_spoiler: String::new(),
             options,
         };
@@ -191,7 +196,7 @@ fn store(path: &Path, anew: bool) -> Result<Store, Error> {
 /// The study as its ledger tells it, and whoever learns from its events.
 struct History {
     study: Study,
-    policy: Box<dyn Policy>,
+    policies: Policies,
     meter: Meter,
 }
 
@@ -200,7 +205,7 @@ impl History {
     async fn take(
         options: &Options,
         ledger: &Ledger,
-        policy: Box<dyn Policy>,
+        policies: Policies,
         observer: &mpsc::UnboundedSender<Notice>,
     ) -> Result<Self, Error> {
         let reader = Reader::open(options.layout.root())?;
@@ -217,7 +222,7 @@ impl History {
                 first
             }
         };
-        let mut history = Self { study: Study::open(&first)?, policy, meter: Meter::default() };
+        let mut history = Self { study: Study::open(&first)?, policies, meter: Meter::default() };
         loop {
             let page = reader.records(history.study.seq(), PAGE)?;
             if page.is_empty() {
@@ -225,7 +230,7 @@ impl History {
             }
             for record in page {
                 history.study.apply(&record)?;
-                history.policy.tell(&history.study, &record);
+                history.policies.tell(&history.study, &record);
                 if let Event::Measured { result, .. } = &record.event {
                     history.meter.observe(&result.cost);
                 }

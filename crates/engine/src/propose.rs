@@ -15,13 +15,13 @@ use jiff::Timestamp;
 pub(crate) struct Workshop {
     pub(crate) store: Arc<Store>,
     pub(crate) rules: Arc<Rules>,
-    pub(crate) proposer: Arc<dyn Proposer>,
 }
 
 impl Workshop {
-    /// Asks the proposer and makes its edit a commit. Blocks.
+    /// Asks a proposer and makes its edit a commit; `study` is what the trial's arm sees. Blocks.
     pub(crate) fn propose(
         &self,
+        proposer: &dyn Proposer,
         trial: TrialNo,
         ask: &Ask,
         study: &Study,
@@ -34,11 +34,11 @@ impl Workshop {
         };
         let brief =
             Brief { trial, ask: ask.clone(), study: study.clone(), sources: Arc::new(trees) };
-        let proposal = self.proposer.propose(&brief)?;
+        let proposal = proposer.propose(&brief)?;
         let Proposal { operator, parents, surface, hypothesis, edits, detail } = proposal;
         let edits =
             edits.into_iter().map(|(path, text)| (path, text.map(String::into_bytes))).collect();
-        let by = self.proposer.name().to_owned();
+        let by = proposer.name().to_owned();
         let draft = Edit {
             proposer: by,
             operator,

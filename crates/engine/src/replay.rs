@@ -1,15 +1,13 @@
 //! Decisions made again: every ask and every verdict, from the events before it.
 
-use empiric_core::{Event, Record, Study, Task, TrialNo};
+use empiric_core::{Event, Record, Study, Task, TrialNo, study::SUBMITTED};
 use empiric_decide::Step;
-use empiric_search::Policy;
-
-use crate::requests::SUBMITTED;
+use empiric_search::Policies;
 
 /// Follows a ledger from its start and compares each recorded decision with the one it makes itself.
 pub(crate) struct Replay {
     study: Study,
-    policy: Box<dyn Policy>,
+    policies: Policies,
     pub(crate) asks: u64,
     pub(crate) verdicts: u64,
 }
@@ -18,8 +16,8 @@ impl Replay {
     /// Starts at a study's opening; none when that is damaged or its policy is unknown.
     pub(crate) fn open(first: &Record) -> Option<Self> {
         let study = Study::open(first).ok()?;
-        let policy = empiric_search::policy(&study.settings().policy)?;
-        Some(Self { study, policy, asks: 0, verdicts: 0 })
+        let policies = Policies::of(study.settings()).ok()?;
+        Some(Self { study, policies, asks: 0, verdicts: 0 })
     }
 
     /// What the study is asked.
@@ -38,11 +36,13 @@ impl Replay {
             && arm != SUBMITTED
         {
             self.asks += 1;
-            let again = self.policy.ask(&self.study);
-            if again != *ask {
-                wrong =
-                    Some(format!("the policy's ask for {trial} replays as {again:?}, not {ask:?}"));
-            }
+            wrong = match self.policies.ask(&self.study, arm) {
+                Some(again) if again == *ask => None,
+                Some(again) => {
+                    Some(format!("the policy's ask for {trial} replays as {again:?}, not {ask:?}"))
+                }
+                None => Some(format!("{trial} is of arm `{arm}`, which the study does not have")),
+            };
         }
         if let Event::Concluded { trial, outcome } = &record.event
             && self.decided(*trial, outcome)
@@ -62,8 +62,8 @@ impl Replay {
                 wrong = Some(format!("the quarantine of {trial} replays as {again:?}"));
             }
         }
-        if let Event::Leased { replicate, purpose, index, seed, .. } = &record.event {
-            let again = self.study.seed(*purpose, *index);
+        if let Event::Leased { replicate, trial, purpose, index, seed, .. } = &record.event {
+            let again = self.study.seed(*trial, *purpose, *index);
             if again != *seed {
                 wrong = Some(format!(
                     "the seed of replicate {replicate} is {}, and derives as {}",
@@ -72,7 +72,7 @@ impl Replay {
             }
         }
         self.study.apply(record)?;
-        self.policy.tell(&self.study, record);
+        self.policies.tell(&self.study, record);
         Ok(wrong)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use empiric_core::{Ask, Event, Operator, Outcome, TrialNo};
+use empiric_core::{Ask, Event, Operator, Outcome, TrialNo, study::SUBMITTED};
 use empiric_doors::{self as doors, Door};
 use empiric_ledger::{Posted, Reply, Request, Submission};
 
@@ -10,9 +10,6 @@ use crate::{
     Error,
     dispatcher::{Control, Engine, blocking, duplicate},
 };
-
-/// The arm of trials made outside.
-pub(crate) const SUBMITTED: &str = "submitted";
 
 impl Engine {
     /// Answers what other processes asked for.
@@ -65,7 +62,7 @@ impl Engine {
         submission: Submission,
     ) -> Result<Vec<Event>, Error> {
         let parents = match &submission.parents[..] {
-            [] => vec![self.study.champion()],
+            [] => vec![self.study.of_arm(SUBMITTED).champion()],
             parents => parents.to_vec(),
         };
         let ask = Ask { operator: Operator::Improve, parents, surface: None };
@@ -73,7 +70,7 @@ impl Engine {
         let (workshop, study, at) =
             (Arc::clone(&self.workshop), self.study.clone(), (self.options.clock)());
         let made = blocking(move || workshop.submit(no, &ask, by, submission, &study, at)).await?;
-        let same = made.as_ref().ok().and_then(|edit| self.decided(edit));
+        let same = made.as_ref().ok().and_then(|edit| self.decided(SUBMITTED, edit));
         let failed = |failure| Event::Concluded { trial: no, outcome: Outcome::Failed(failure) };
         Ok(match (made, same) {
             (Err(failure), _) => vec![asked, failed(failure)],

@@ -180,7 +180,8 @@ impl Curve {
             let sample = if fresh.n > 0 { fresh } else { values(no, Purpose::Search) };
             (sample.n > 0).then_some(sample.mean)
         };
-        let keeps = study.keeps();
+        let leading = study.in_front();
+        let keeps = leading.keeps();
         let before = keeps.iter().rfind(|no| no.0 < from).copied().unwrap_or(TrialNo::BASELINE);
         self.levels.push(Level { from, mean: level(before) });
         let mut at = from;

@@ -3,6 +3,7 @@
 //! Whatever recipes, proposers and logs have written goes through [`text::esc`] and is bounded, so the page is as safe
 //! to open, and as small, for a hostile study as for a friendly one.
 
+mod arms;
 mod calibration;
 mod curve;
 mod failures;
@@ -63,6 +64,7 @@ pub fn html(study: &Study, diffs: &dyn Fn(TrialNo) -> Option<String>, facts: &Fa
     );
     headline::write(&view, &mut out);
     curve::write(&view, &mut out);
+    arms::write(&view, &mut out);
     graph::write(&view, &mut out);
     keeps::write(&view, diffs, &mut out);
     failures::write(&view, &mut out);

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use empiric_core::{
     Blame, Complexity, Concern, Cost, Measurement, Outcome, Phase, Prediction, Provenance,
-    Signature, Study, Trial, study::State,
+    Signature, Study, Trial,
+    study::{Counts, State},
 };
-use empiric_decide::Basis;
+use empiric_decide::{Basis, ChampionSummary};
 use serde::Serialize;
+
+use crate::arms::{self, ArmStatus, Comparison};
 
 #[cfg(test)]
 mod tests;
@@ -41,8 +44,12 @@ pub struct Status {
     pub noise: Noise,
     /// The best confirmed trial, if any beats the baseline.
     pub champion: Option<Champion>,
-    /// How the search goes.
+    /// How the search goes, in the champion's arm.
     pub search: Search,
+    /// The arms, those asked for first.
+    pub arms: Vec<ArmStatus>,
+    /// Arms against one another, each with each, once the closing comparison is made.
+    pub comparisons: Vec<Comparison>,
     /// What was spent.
     pub cost: Cost,
     /// Sandbox level of the last session.
@@ -90,12 +97,16 @@ pub struct Diversity {
 
 impl Search {
     fn of(study: &Study) -> Self {
-        let course = study.course();
+        let seen = study.in_front();
+        let course = seen.course();
         let staleness = course.staleness();
         Self {
-            policy: study.settings().policy.clone(),
+            policy: study
+                .settings()
+                .arm(study.lead())
+                .map_or_else(String::new, |arm| arm.policy.clone()),
             drought: course.drought(),
-            complexity: match Complexity::of(course.children(study.champion())) {
+            complexity: match Complexity::of(course.children(seen.champion())) {
                 Complexity::Simple => "simple",
                 Complexity::Normal => "normal",
                 Complexity::Complex => "complex",
@@ -148,7 +159,7 @@ impl Noise {
             df: noise.df,
             drifts: noise.drifts,
             uneven: noise.uneven,
-            smallest_effect: empiric_decide::smallest_effect(sd, rules, trials),
+            smallest_effect: empiric_decide::smallest_effect(sd, rules, study.rows(), trials),
             smallest_effect_trials: trials,
             error: rules.error,
             level: rules.level,
@@ -262,12 +273,38 @@ pub struct Champion {
     pub basis: &'static str,
 }
 
+impl Outcomes {
+    pub(crate) fn of(counts: &Counts) -> Self {
+        Self {
+            keep: counts.keep,
+            discard: counts.discard,
+            inconclusive: counts.inconclusive,
+            failed: counts.failed.clone(),
+        }
+    }
+}
+
+impl From<ChampionSummary> for Champion {
+    fn from(champion: ChampionSummary) -> Self {
+        Self {
+            trial: champion.trial.to_string(),
+            mean: champion.mean,
+            gain: champion.gain,
+            gain_interval: champion.gain_interval,
+            provenance: champion.provenance,
+            basis: match champion.basis {
+                Basis::Report => "report",
+                Basis::Confirm => "confirm",
+            },
+        }
+    }
+}
+
 impl Status {
     /// The status of `study`.
     #[must_use]
     pub fn of(study: &Study) -> Self {
         let task = study.task();
-        let counts = study.counts();
         let summary = empiric_decide::summary(study);
         let finished = study
             .trials()
@@ -281,12 +318,7 @@ impl Status {
             state: study.state(),
             trials: study.trials().len().saturating_sub(1),
             replicates: finished,
-            outcomes: Outcomes {
-                keep: counts.keep,
-                discard: counts.discard,
-                inconclusive: counts.inconclusive,
-                failed: counts.failed.clone(),
-            },
+            outcomes: Outcomes::of(study.counts()),
             failures: failures(study),
             metric: MetricName {
                 name: task.metric.name.clone(),
@@ -301,18 +333,10 @@ impl Status {
             noise_sd: summary.noise.sd.unwrap_or(0.0),
             deterministic: summary.noise.deterministic,
             noise: Noise::of(study),
-            champion: summary.champion.map(|champion| Champion {
-                trial: champion.trial.to_string(),
-                mean: champion.mean,
-                gain: champion.gain,
-                gain_interval: champion.gain_interval,
-                provenance: task.provenance(),
-                basis: match champion.basis {
-                    Basis::Report => "report",
-                    Basis::Confirm => "confirm",
-                },
-            }),
+            champion: summary.champion.map(Champion::from),
             search: Search::of(study),
+            arms: arms::arms(study),
+            comparisons: arms::comparisons(study),
             cost: study.cost(),
             sandbox: study.sandbox().to_owned(),
         }

@@ -13,6 +13,7 @@ mod gather;
 mod greedy;
 mod mcts;
 mod memory;
+mod policies;
 mod race;
 mod random;
 mod specialists;
@@ -26,10 +27,11 @@ pub use allocation::Allocation;
 pub use evolution::Evolution;
 pub use greedy::{Greedy, Parent};
 pub use mcts::Mcts;
+pub use policies::{Policies, Unknown};
 pub use race::Race;
 pub use random::Random;
 pub use specialists::Specialists;
-pub use stopping::dry;
+pub use stopping::{dry, reached};
 
 /// Chooses operator and parents of the next trial.
 ///

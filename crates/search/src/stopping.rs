@@ -1,23 +1,21 @@
 //! What ends a search before its budget does; shared by all policies.
 
-use empiric_core::{Goal, Study};
+use empiric_core::{Goal, Study, TrialNo};
 
-/// Why the search is over although there is budget left: a drought as long as the study allows, or a champion whose
-/// confirmed mean reaches the target. None while it goes on.
-///
-/// `champion` is the confirmed mean of the champion, where there is one.
+/// Why an arm's search is over although there is budget left: a drought as long as the study allows. None while it goes on.
 #[must_use]
-pub fn dry(study: &Study, champion: Option<f64>) -> Option<String> {
-    let budget = study.budget();
-    if let Some(most) = budget.drought
-        && study.course().drought() >= most
-    {
-        return Some(format!("{most} trials without a keep"));
-    }
-    let (target, mean) = (budget.target?, champion?);
+pub fn dry(arm: &Study) -> Option<String> {
+    let most = arm.budget().drought?;
+    (arm.course().drought() >= most).then(|| format!("{most} trials without a keep"))
+}
+
+/// Why a study is over although there is budget left: the confirmed `mean` of `champion` reaches the target.
+#[must_use]
+pub fn reached(study: &Study, champion: TrialNo, mean: f64) -> Option<String> {
+    let target = study.budget().target?;
     let reached = match study.task().metric.goal {
         Goal::Minimize => mean <= target,
         Goal::Maximize => mean >= target,
     };
-    reached.then(|| format!("{} has reached {target}", study.champion()))
+    reached.then(|| format!("{champion} has reached {target}"))
 }

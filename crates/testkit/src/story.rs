@@ -58,8 +58,7 @@ impl Story {
         let settings = Settings {
             seed: 7,
             budget: Budget { trials: Some(60), ..Budget::default() },
-            arms: vec!["tuner".to_owned()],
-            policy: "greedy".to_owned(),
+            arms: vec![empiric_core::study::Arm::of("tuner", "greedy")],
             rules: Rules::default(),
         };
         let study = StudyId(Uuid::from_u128(0x0199_0000_7000_8000_0000_0000_0000_0001));
@@ -194,7 +193,7 @@ impl Story {
     pub fn measure(&mut self, Wanted { trial, purpose, index }: Wanted) {
         self.ids += 1;
         let replicate = ReplicateId(Uuid::from_u128(self.ids));
-        let seed = self.study.seed(purpose, index);
+        let seed = self.study.seed(trial, purpose, index);
         let slot = "cpu0".to_owned();
         self.push(Event::Leased { replicate, trial, purpose, index, seed, slot });
         let cost = Cost { wall_s: 1.4, cpu_s: 1.2, ..Cost::default() };
@@ -228,7 +227,7 @@ impl Story {
     /// Makes the closing comparison and ends the study.
     pub fn close(&mut self) {
         if self.study.champion() != TrialNo::BASELINE {
-            self.push(Event::ReportOpened { champion: self.study.champion() });
+            self.push(Event::ReportOpened { champions: self.study.champions() });
         }
         while let Closing::Measure(wanted) = closing(&self.study) {
             wanted.iter().for_each(|wanted| self.measure(*wanted));

@@ -151,14 +151,15 @@ impl History {
                 mean_and_deviation(&values).1
             })
             .collect();
-        let count = study.trials().len();
-        let mut read: BTreeSet<usize> = (0..count.min(FIRST)).collect();
-        read.extend(count.saturating_sub(LAST)..count);
-        let keeps = study.keeps();
-        read.extend(keeps.iter().skip(keeps.len().saturating_sub(KEEPS)).map(|no| no.0 as usize));
+        let (trials, keeps) = (study.trials(), study.keeps());
+        let count = trials.len();
+        let places = (0..count.min(FIRST)).chain(count.saturating_sub(LAST)..count);
+        let mut read: BTreeSet<TrialNo> =
+            places.filter_map(|place| trials.get(place)).map(|trial| trial.no).collect();
+        read.extend(keeps.iter().skip(keeps.len().saturating_sub(KEEPS)));
         let observations = read
             .into_iter()
-            .filter_map(|no| study.trials().get(no))
+            .filter_map(|no| study.trial(no))
             .filter_map(|trial| observe(study, trial, memo.made(trial)?, mean))
             .collect();
         let running = study

@@ -26,8 +26,10 @@ pub(crate) struct Memo {
     files: Recent<Digest, Found>,
     trees: Recent<TrialNo, Recipe>,
     tried: BTreeMap<String, Vec<TrialNo>>,
-    /// What the tuner made, by trial; trials after these are not in `tried` yet.
-    made: Vec<Option<Arc<Made>>>,
+    /// How many trials, from the first on, are in `tried` and `made`.
+    followed: usize,
+    /// What the tuner made, by trial.
+    made: BTreeMap<TrialNo, Option<Arc<Made>>>,
 }
 
 impl Memo {
@@ -36,7 +38,7 @@ impl Memo {
         if self.study != Some(study.id()) {
             *self = Self { study: Some(study.id()), ..Self::default() };
         }
-        while let Some(trial) = study.trials().get(self.made.len()) {
+        while let Some(trial) = study.trials().get(self.followed) {
             if trial.edit.is_none() && trial.outcome.is_none() && trial.no != TrialNo::BASELINE {
                 break;
             }
@@ -44,7 +46,8 @@ impl Memo {
             if let Some(made) = &made {
                 self.tried.entry(made.point.fingerprint()).or_default().push(trial.no);
             }
-            self.made.push(made);
+            self.made.insert(trial.no, made);
+            self.followed += 1;
         }
     }
 
@@ -53,7 +56,7 @@ impl Memo {
         if trial.edit.is_none() && trial.no != TrialNo::BASELINE {
             return None;
         }
-        match self.made.get(trial.no.0 as usize) {
+        match self.made.get(&trial.no) {
             Some(made) => made.clone(),
             None => Made::of(trial).map(Arc::new),
         }
@@ -69,7 +72,7 @@ impl Memo {
             || study
                 .trials()
                 .iter()
-                .skip(self.made.len())
+                .skip(self.followed)
                 .filter_map(|trial| Made::of(trial))
                 .any(|other| other.point.fingerprint() == fingerprint)
     }

@@ -24,6 +24,8 @@ pub(crate) const STATUS: &[&str] = &[
     "noise.error",
     "noise.level",
     "champion",
+    "arms",
+    "comparisons",
     "cost.wall_s",
     "cost.cpu_s",
     "cost.gpu_s",
@@ -34,9 +36,25 @@ pub(crate) const STATUS: &[&str] = &[
 
 pub(crate) const CHAMPION: &[&str] = &["trial", "mean", "gain", "gain_interval", "provenance"];
 
+pub(crate) const ARM: &[&str] = &[
+    "name",
+    "proposer",
+    "policy",
+    "trials",
+    "spent",
+    "outcomes.keep",
+    "champion",
+    "typical_gain",
+    "typical_gain_interval",
+    "cost.cpu_s",
+    "cpu_s_per_percent",
+    "drought",
+];
+
 pub(crate) const TRIAL: &[&str] = &[
     "trial",
     "parents",
+    "arm",
     "proposer",
     "surface",
     "operator",

@@ -11,12 +11,40 @@ pub struct Settings {
     pub seed: u64,
     /// Caps.
     pub budget: Budget,
-    /// The arms, by name; one for now.
-    pub arms: Vec<String>,
-    /// The search policy, by name.
-    pub policy: String,
+    /// The arms; the first is what a study is about, others are what it is compared with.
+    pub arms: Vec<Arm>,
     /// How verdicts are reached.
     pub rules: Rules,
+}
+
+impl Settings {
+    /// An arm by its name.
+    #[must_use]
+    pub fn arm(&self, name: &str) -> Option<&Arm> {
+        self.arms.iter().find(|arm| arm.name == name)
+    }
+}
+
+/// The name of the arm of trials that were made outside.
+pub const SUBMITTED: &str = "submitted";
+
+/// One way of searching, under a budget of its own that equals every other arm's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arm {
+    /// Its name within the study, as it was asked for: `tuner`, `tuner=greedy`.
+    pub name: String,
+    /// What makes its edits, by name.
+    pub proposer: String,
+    /// What chooses operator and parents, by name.
+    pub policy: String,
+}
+
+impl Arm {
+    /// The arm that is called as its proposer is.
+    #[must_use]
+    pub fn of(proposer: &str, policy: &str) -> Self {
+        Self { name: proposer.to_owned(), proposer: proposer.to_owned(), policy: policy.to_owned() }
+    }
 }
 
 /// How verdicts are reached.
@@ -67,7 +95,7 @@ pub enum ErrorControl {
 /// whether and where it counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contest {
-    /// Its place among the study's contests, from 1.
+    /// Its place among the contests of its row, from 1.
     pub place: u32,
     /// The places whose error it may spend: its own, and those that contests which ended in a keep, before this one was
     /// opened, had and passed on.

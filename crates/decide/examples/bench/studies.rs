@@ -94,8 +94,7 @@ impl Lab {
         let settings = Settings {
             seed: stream,
             budget: Budget::default(),
-            arms: vec!["bench".to_owned()],
-            policy: "greedy".to_owned(),
+            arms: vec![empiric_core::study::Arm::of("bench", "greedy")],
             rules: plan.rules,
         };
         let opened =
@@ -160,7 +159,7 @@ impl Lab {
         self.ids += 1;
         let replicate = ReplicateId(Uuid::from_u128(self.ids));
         let Wanted { trial, purpose, index } = wanted;
-        let seed = self.study.seed(purpose, index);
+        let seed = self.study.seed(trial, purpose, index);
         let slot = "s0".to_owned();
         self.push(Event::Leased { replicate, trial, purpose, index, seed, slot })?;
         let measurement = Measurement {

@@ -6,7 +6,7 @@ use empiric_core::{
     Ask, Bound, Budget, CommitId, Concern, Cost, Edit, Event, Failure, Gate, Goal, Hypothesis,
     Inspection, Measurement, Metric, Operator, Outcome, Provenance, Purpose, Quarantine, Record,
     ReplicateId, Seed, Split, Study, StudyId, Task, TreeId, TrialNo,
-    study::{Rules, Settings},
+    study::{Arm, Rules, Settings},
     task::{Command, Environment, Limits, Network, Recipe, Stage},
     trial::Measured,
 };
@@ -31,11 +31,14 @@ impl Lab {
     }
 
     pub(super) fn with(task: Task, rules: Rules, seed: u64) -> Self {
+        Self::armed(task, rules, seed, &["tuner"])
+    }
+
+    pub(super) fn armed(task: Task, rules: Rules, seed: u64, arms: &[&str]) -> Self {
         let settings = Settings {
             seed,
             budget: Budget::default(),
-            arms: vec!["tuner".to_owned()],
-            policy: "greedy".to_owned(),
+            arms: arms.iter().map(|arm| Arm::of(arm, "greedy")).collect(),
             rules,
         };
         let opened =
@@ -57,14 +60,29 @@ impl Lab {
 
     /// The same, with what the supervisor read out of its edit.
     pub(super) fn propose_read(&mut self, tree: u32, inspection: Inspection) -> TrialNo {
+        self.propose_in("tuner", tree, Vec::new(), inspection)
+    }
+
+    /// The same, of another arm.
+    pub(super) fn propose_by(&mut self, arm: &str, tree: u32, parents: &[TrialNo]) -> TrialNo {
+        self.propose_in(arm, tree, parents.to_vec(), Inspection::default())
+    }
+
+    fn propose_in(
+        &mut self,
+        arm: &str,
+        tree: u32,
+        parents: Vec<TrialNo>,
+        inspection: Inspection,
+    ) -> TrialNo {
         let trial = self.study.next_trial();
-        let ask = Ask { operator: Operator::Improve, parents: Vec::new(), surface: None };
+        let ask = Ask { operator: Operator::Improve, parents: parents.clone(), surface: None };
         let mut id = [0; 20];
         id[..4].copy_from_slice(&tree.to_le_bytes());
         let edit = Edit {
             proposer: "test".to_owned(),
             operator: Operator::Improve,
-            parents: Vec::new(),
+            parents,
             surface: None,
             hypothesis: Hypothesis { text: "it helps".to_owned(), prediction: None },
             tree: TreeId(id),
@@ -73,7 +91,7 @@ impl Lab {
             inspection,
             detail: Default::default(),
         };
-        self.push(Event::Asked { trial, arm: "tuner".to_owned(), ask });
+        self.push(Event::Asked { trial, arm: arm.to_owned(), ask });
         self.push(Event::Proposed { trial, edit });
         trial
     }
@@ -82,7 +100,7 @@ impl Lab {
         self.ids += 1;
         let replicate = ReplicateId(Uuid::from_u128(self.ids));
         let Wanted { trial, purpose, index } = wanted;
-        let seed = self.study.seed(purpose, index);
+        let seed = self.study.seed(trial, purpose, index);
         let slot = "s0".to_owned();
         self.push(Event::Leased { replicate, trial, purpose, index, seed, slot });
         replicate
@@ -123,13 +141,13 @@ impl Lab {
     pub(super) fn measure(&mut self, wanted: &[Wanted], machine: &mut dyn Machine) {
         let leased: Vec<_> = wanted.iter().map(|wanted| (*wanted, self.lease(*wanted))).collect();
         for (wanted, replicate) in leased {
-            let seed = self.study.seed(wanted.purpose, wanted.index);
+            let seed = self.study.seed(wanted.trial, wanted.purpose, wanted.index);
             self.finish(replicate, wanted.trial, machine.run(wanted, seed));
         }
     }
 
     pub(super) fn close(&mut self, machine: &mut dyn Machine) {
-        self.push(Event::ReportOpened { champion: self.study.champion() });
+        self.push(Event::ReportOpened { champions: self.study.champions() });
         while let Closing::Measure(wanted) = closing(&self.study) {
             self.measure(&wanted, machine);
         }

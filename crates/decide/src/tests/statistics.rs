@@ -136,9 +136,9 @@ fn all_shares_sum_to_one() {
 #[test]
 fn shares_are_passed_on_under_fwer_and_grow_with_keeps_under_fdr() {
     let rules = |error| Rules { error, level: 0.05, ..Rules::default() };
-    let fwer = spending::level(&rules(ErrorControl::Fwer), &[1, 3], 7);
+    let fwer = spending::level(&rules(ErrorControl::Fwer), 1, &[1, 3], 7);
     close(fwer, 0.05 * (spending::share(1) + spending::share(3)));
-    let fdr = spending::level(&rules(ErrorControl::Fdr), &[1, 3], 7);
+    let fdr = spending::level(&rules(ErrorControl::Fdr), 1, &[1, 3], 7);
     close(fdr, 0.05 * 8.0 * spending::share(3));
 }
 
@@ -161,10 +161,10 @@ fn drift_and_uneven_spreads_agree_with_scipy() {
 #[test]
 fn smallest_effect_is_what_the_narrower_door_needs() {
     // (norm.isf(0.2) + norm.isf(0.1)) * sqrt(1.4)
-    close(smallest_effect(1.0, &Rules::default(), 200), 2.51217193457723);
+    close(smallest_effect(1.0, &Rules::default(), 1, 200), 2.51217193457723);
     // (sqrt((1 + 1/6) * (log(7) - 2 log(0.05 * 5**-1.3 / zeta(1.3)))) + norm.ppf(0.8)) * sqrt(2 / 6)
     let short = Rules { confirm_replicates: 6, ..Rules::default() };
-    close(smallest_effect(1.0, &short, 200), 2.8898570800463417);
+    close(smallest_effect(1.0, &short, 1, 200), 2.8898570800463417);
 }
 
 #[test]

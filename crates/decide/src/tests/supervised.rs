@@ -52,7 +52,7 @@ fn a_keep_under_doubt_is_measured_again_on_other_seeds_and_kept_when_the_gain_is
     let held = lab.study.trial(trial).unwrap().quarantine.clone().unwrap();
     assert_eq!(held.concerns[0].line, RedLine::CarriedData);
     let audit = Purpose::Audit { of: trial };
-    assert_ne!(lab.study.seed(audit, 0), audit.seed(lab.study.settings().seed, 0));
+    assert_ne!(lab.study.seed(trial, audit, 0), audit.seed(lab.study.settings().seed, 0));
 }
 
 #[test]

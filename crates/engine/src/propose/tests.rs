@@ -34,8 +34,7 @@ impl Bench {
         let settings = Settings {
             seed: 0,
             budget: empiric_core::Budget::default(),
-            arms: vec!["tuner".to_owned()],
-            policy: "greedy".to_owned(),
+            arms: vec![empiric_core::study::Arm::of("tuner", "greedy")],
             rules: empiric_core::study::Rules::default(),
         };
         let study = empiric_core::StudyId(uuid::Uuid::nil());

@@ -52,8 +52,7 @@ pub(super) fn opening() -> Vec<Event> {
     let settings = Settings {
         seed: 7,
         budget: empiric_core::Budget { trials: Some(60), ..Default::default() },
-        arms: vec!["tuner".to_owned()],
-        policy: "greedy".to_owned(),
+        arms: vec![empiric_core::study::Arm::of("tuner", "greedy")],
         rules: Rules::default(),
     };
     let digest = Digest::of(b"x");

@@ -25,10 +25,9 @@ pub(super) fn write(view: &View<'_>, diffs: &dyn Fn(TrialNo) -> Option<String>, 
     let omitted = keeps.len().saturating_sub(MOST);
     let kept: Vec<Kept<'_>> = keeps
         .iter()
-        .enumerate()
         .skip(omitted)
-        .filter_map(|(index, no)| {
-            let against = index.checked_sub(1).map_or(TrialNo::BASELINE, |before| keeps[before]);
+        .filter_map(|no| {
+            let against = view.study.won(*no).map_or(TrialNo::BASELINE, |won| won.over);
             Some(Kept { trial: view.study.trial(*no)?, against })
         })
         .collect();

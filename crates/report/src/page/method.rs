@@ -101,7 +101,7 @@ fn search(view: &View<'_>, out: &mut String) {
         out,
         "<p>Search by policy <b>{}</b>. Edits were of {} ({} bits) and {} ({} bits); {} brought back what had been \
          measured and dropped. On average {} verdicts came in between a trial's ask and its start, {} at most.</p>\n",
-        line(&view.study.settings().policy, 40),
+        policies(view),
         counted(surfaces.families(), "surface"),
         Decimals::of(surfaces.entropy(), 2).show(surfaces.entropy()),
         counted(contents.families(), "kind"),
@@ -110,6 +110,14 @@ fn search(view: &View<'_>, out: &mut String) {
         Decimals::of(stale.mean(), 2).show(stale.mean()),
         stale.most,
     );
+}
+
+/// The policies of the arms, each once.
+fn policies(view: &View<'_>) -> String {
+    let mut names: Vec<String> =
+        view.study.settings().arms.iter().take(12).map(|arm| line(&arm.policy, 40)).collect();
+    names.dedup();
+    names.join(", ")
 }
 
 /// What is held over the whole study, and how much of it is spent.
@@ -220,8 +228,13 @@ fn environment(view: &View<'_>, out: &mut String) {
     let code = |text: &str| format!("<code>{}</code>", line(text, 100));
     row("study", &code(&study.id().to_string()));
     row("seed", &code(&settings.seed.to_string()));
-    let arms: Vec<String> = settings.arms.iter().take(12).map(|arm| line(arm, 40)).collect();
-    row("search", &format!("policy {}, arms: {}", line(&settings.policy, 40), arms.join(", ")));
+    let arms: Vec<String> = settings
+        .arms
+        .iter()
+        .take(12)
+        .map(|arm| format!("arm {}, policy {}", line(&arm.name, 40), line(&arm.policy, 40)))
+        .collect();
+    row("search", &arms.join(", "));
     row("Empiric", &line(&facts.version, 40));
     row("host", &line(&facts.host, 80));
     row("sandbox", &line(study.sandbox(), 20));

@@ -58,8 +58,7 @@ fn opening(seed: u64, surfaces: &[&str]) -> Record {
     let settings = Settings {
         seed,
         budget: Budget::default(),
-        arms: vec!["a".to_owned()],
-        policy: "greedy".to_owned(),
+        arms: vec![empiric_core::study::Arm::of("a", "greedy")],
         rules: Rules::default(),
     };
     let task = Arc::new(task);

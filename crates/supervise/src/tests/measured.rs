@@ -91,8 +91,7 @@ impl Case {
         let settings = Settings {
             seed: 7,
             budget: Budget::default(),
-            arms: vec!["tuner".to_owned()],
-            policy: "greedy".to_owned(),
+            arms: vec![empiric_core::study::Arm::of("tuner", "greedy")],
             rules: Rules::default(),
         };
         let opened =

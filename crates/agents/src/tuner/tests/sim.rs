@@ -152,8 +152,7 @@ impl Sim {
         let settings = Settings {
             seed,
             budget: Budget { trials: Some(trials), ..Budget::default() },
-            arms: vec!["tuner".to_owned()],
-            policy: "greedy".to_owned(),
+            arms: vec![empiric_core::study::Arm::of("tuner", "greedy")],
             rules: Rules::default(),
         };
         let first = Record {
