@@ -99,6 +99,7 @@ impl Bench {
             clock: Arc::new(jiff::Timestamp::now),
             host: "bench".to_owned(),
             search: true,
+            ablate: None,
         })
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Verb {
     Report(Report),
     /// Recompute the hash chain, every commit and blob, and every decision
     Verify(Study),
+    /// Take the champion apart: what does not earn its place goes
+    Ablate(Ablate),
     /// Take the champion home, as a patch or as a branch
     Export(Export),
     /// Write something down in a study's ledger
@@ -244,6 +246,9 @@ pub(crate) struct Trials {
     /// Only trials with this verdict or failure cause
     #[arg(long, value_name = "OUTCOME")]
     pub(crate) outcome: Option<String>,
+    /// Only trials that no other one beats on all objectives of the task
+    #[arg(long, conflicts_with = "outcome")]
+    pub(crate) pareto: bool,
     /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
@@ -295,6 +300,9 @@ pub(crate) struct Export {
     /// Which trial
     #[arg(long, value_name = "TRIAL", default_value = "champion")]
     pub(crate) trial: String,
+    /// The champion without what `empiric ablate` found not to earn its place, as one change
+    #[arg(long, conflicts_with = "trial")]
+    pub(crate) simplified: bool,
     /// Write a patch to this file; `-` is standard output
     #[arg(
         long,
@@ -310,6 +318,19 @@ pub(crate) struct Export {
     #[arg(long, requires = "branch")]
     pub(crate) force: bool,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ablate {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// How much worse the simpler champion may be: a number in the metric's unit, or a share of the champion's gain such as
+    /// 10% [default: 10%]
+    #[arg(long, value_name = "MARGIN")]
+    pub(crate) margin: Option<String>,
+    /// Stream events as JSON lines, ending with an ablation_summary
     #[arg(long)]
     pub(crate) json: bool,
 }

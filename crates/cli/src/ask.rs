@@ -76,7 +76,7 @@ fn post(layout: &Layout, by: &str, request: Request) -> Result<RequestId, Failur
 }
 
 /// Whether a process holds the study's lock.
-fn at_work(layout: &Layout) -> bool {
+pub(crate) fn at_work(layout: &Layout) -> bool {
     empiric_ledger::is_locked(layout.root())
 }
 
@@ -203,11 +203,7 @@ fn edited(
 /// Measures what was handed in, in this process, asking for no trials of its own.
 fn measure_here(layout: &Layout, study: &empiric_core::Study) -> Result<(), Failure> {
     let (ready, asked) = setup::ready_again(layout)?;
-    let sandbox = clap::ValueEnum::from_str(&asked.sandbox, true).map_err(|_| {
-        Failure::say(Kind::Study, format!("study.toml asks for sandbox `{}`", asked.sandbox))
-    })?;
-    let (level, capabilities) = setup::level(sandbox)?;
-    let place = Place { slots: asked.slots, level, cgroup: capabilities.cgroup };
+    let place = Place::of(&asked)?;
     let settings = study.settings().clone();
     let options = run::options(ready, layout.clone(), settings, place, false)?;
     run::session(options, Live::quiet())?;

@@ -1,5 +1,7 @@
 //! Ablation: the champion's changes against the baseline, hunk by hunk, and the trials that take them away.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,16 @@ pub struct Hunk {
     pub before: [u32; 2],
     /// First line after, from 1, and how many.
     pub after: [u32; 2],
+}
+
+impl fmt::Display for Hunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.before, self.after) {
+            ([0, 0], [0, 0]) => f.write_str(&self.path),
+            (_, [line, 0 | 1]) => write!(f, "{}:{line}", self.path),
+            (_, [first, n]) => write!(f, "{}:{first}-{}", self.path, first + n - 1),
+        }
+    }
 }
 
 /// An ablation of one champion. Its first trials take one hunk away each, in order, and the rest several: they are
@@ -41,7 +53,8 @@ impl Ablation {
         Self { champion, margin, hunks, singles: Vec::new(), joint: Vec::new() }
     }
 
-    pub(crate) fn asked(&mut self, trial: TrialNo, ask: &Ask) {
+    /// Takes in that a trial of the ablation was asked for.
+    pub fn asked(&mut self, trial: TrialNo, ask: &Ask) {
         match ask.operator {
             Operator::Merge => self.joint.push(trial),
             Operator::Draft

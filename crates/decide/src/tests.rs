@@ -1,6 +1,8 @@
 //! Tests over whole studies, folded from events as a ledger would hold them.
 
+mod ablation;
 mod arms;
+mod by_item;
 mod flow;
 mod lab;
 mod properties;

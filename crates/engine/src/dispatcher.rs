@@ -204,10 +204,18 @@ impl Engine {
         if self.study.state() == State::Paused {
             return Ok(None);
         }
-        let room = if self.options.search {
-            self.room()
-        } else {
-            Room::Spent("requests answered".to_owned())
+        let room = match (self.options.ablate, self.options.search) {
+            (Some(margin), _) => {
+                let before = self.study.seq();
+                let room = self.ablate(margin).await?;
+                if self.study.seq() != before {
+                    // New trials: they are judged before anything is leased.
+                    return Box::pin(self.advance()).await;
+                }
+                room
+            }
+            (None, true) => self.room(),
+            (None, false) => Room::Spent("requests answered".to_owned()),
         };
         if let Room::Spent(reason) = &room
             && self.study.open_trials().is_empty()
@@ -295,7 +303,8 @@ impl Engine {
         wanted: &mut Vec<Wanted>,
     ) -> Result<Option<Ended>, Error> {
         let champions = self.study.champions();
-        if !champions.is_empty() && self.options.search {
+        let closes = self.options.search || self.options.ablate.is_some();
+        if !champions.is_empty() && closes {
             doors::before(Door::Closing);
             let opened = |no: &TrialNo| self.study.own(*no).report() == Some(*no);
             if !champions.iter().all(opened) {

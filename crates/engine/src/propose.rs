@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_agents::{Brief, Files, Proposal, Proposer, SourceError, Sources};
 use empiric_core::{
-    Ask, Cause, CommitId, Edit, Failure, Hypothesis, Inspection, Phase, Study, Task, TreeId,
-    TrialNo,
+    Ablation, Ask, Cause, CommitId, Edit, Failure, Hypothesis, Inspection, Operator, Phase,
+    Prediction, Study, Task, TreeId, TrialNo, ablation::ABLATE, trial::Direction,
 };
 use empiric_ledger::Submission;
 use empiric_lineage::{CommitSpec, Merge, Rules, Store};
@@ -87,6 +87,45 @@ impl Workshop {
         self.commit(trial, draft, &edits, None, study, at)
     }
 
+    /// Takes hunks of a champion away and makes what is left a commit. Blocks.
+    pub(crate) fn take_away(
+        &self,
+        trial: TrialNo,
+        ask: &Ask,
+        ablation: &Ablation,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        let Ablation { champion, hunks, margin, .. } = ablation;
+        let without = ablation.without(trial, ask);
+        let (old, new) = (parent(study, TrialNo::BASELINE)?.tree, parent(study, *champion)?.tree);
+        let tree = self.store.without(old, new, &without).map_err(|error| harness(&error))?;
+        let named = without.iter().filter_map(|at| hunks.get(*at));
+        let named: Vec<String> = named.map(ToString::to_string).collect();
+        let prediction = Prediction {
+            metric: study.task().metric.name.clone(),
+            direction: Direction::Unchanged,
+            size: Some(*margin),
+        };
+        let singles = ask.parents.iter().copied().filter(|no| no != champion);
+        let draft = Edit {
+            proposer: ABLATE.to_owned(),
+            operator: Operator::Ablate,
+            parents: std::iter::once(*champion).chain(singles).collect(),
+            surface: None,
+            hypothesis: Hypothesis {
+                text: format!("{champion} does as well without {}", named.join(", ")),
+                prediction: Some(prediction),
+            },
+            tree,
+            commit: CommitId([0; 20]),
+            files: Vec::new(),
+            inspection: Inspection::default(),
+            detail: serde_json::Value::Null,
+        };
+        self.seal(trial, draft, None, study, at)
+    }
+
     fn commit(
         &self,
         trial: TrialNo,
@@ -96,12 +135,26 @@ impl Workshop {
         study: &Study,
         at: Timestamp,
     ) -> Result<Edit, Failure> {
-        let parents =
-            edit.parents.iter().map(|no| parent(study, *no)).collect::<Result<Vec<_>, _>>()?;
-        let base = parents.first().ok_or_else(|| harness(&"an edit needs a parent"))?.tree;
+        let first = edit.parents.first().ok_or_else(|| harness(&"an edit needs a parent"))?;
+        let base = parent(study, *first)?.tree;
         edit.tree = self.store.apply(base, edits).map_err(|error| {
             Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(error.to_string())
         })?;
+        self.seal(trial, edit, surface, study, at)
+    }
+
+    /// Checks the tree of an edit, says what it changes, and makes it a commit.
+    fn seal(
+        &self,
+        trial: TrialNo,
+        mut edit: Edit,
+        surface: Option<&str>,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        let parents =
+            edit.parents.iter().map(|no| parent(study, *no)).collect::<Result<Vec<_>, _>>()?;
+        let base = parents.first().ok_or_else(|| harness(&"an edit needs a parent"))?.tree;
         match self.rules.check(&self.store, base, edit.tree, surface) {
             Ok(None) => {}
             Ok(Some(failure)) => return Err(failure),

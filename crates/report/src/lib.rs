@@ -3,12 +3,14 @@
 //! Reads a [`Study`](empiric_core::Study) and nothing else; decides nothing; knows no terminal and opens no file.
 
 mod arms;
+mod beside;
 mod curve;
 mod mark;
 mod page;
 mod status;
 
 pub use arms::{Anytime, ArmStatus, Comparison, Step, anytime};
+pub use beside::{AblationStatus, HunkRow, ObjectiveRow, ParetoRow, pareto};
 pub use curve::{Band, Curve, Dot, Kept, Level};
 pub use mark::Mark;
 pub use page::{Facts, html};

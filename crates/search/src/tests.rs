@@ -208,16 +208,16 @@ fn a_drought_and_a_target_end_a_search() {
     let mut ledger = Ledger::new(0, "greedy");
     ledger.budget(Some(3), Some(0.95));
     for _ in 0..3 {
-        assert_eq!(crate::dry(&ledger.study, None), None);
+        assert_eq!(crate::dry(&ledger.study), None);
         let (trial, _) = ledger.next();
         ledger.discarded(trial);
     }
-    assert!(crate::dry(&ledger.study, None).unwrap().contains("3 trials"));
+    assert!(crate::dry(&ledger.study).unwrap().contains("3 trials"));
     let (trial, _) = ledger.next();
     ledger.measured(trial, 0.94);
     ledger.valid(trial, Verdict::Keep, Some(0.06));
-    assert_eq!(crate::dry(&ledger.study, Some(0.96)), None);
-    assert!(crate::dry(&ledger.study, Some(0.95)).unwrap().contains("0.95"));
+    assert_eq!(crate::reached(&ledger.study, trial, 0.96), None);
+    assert!(crate::reached(&ledger.study, trial, 0.95).unwrap().contains("0.95"));
 }
 
 #[test]
