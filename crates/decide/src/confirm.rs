@@ -153,6 +153,10 @@ fn estimate(
         words::counted(pairs.len(), "fresh seed"),
         words::counted(decided.len(), "other"),
     );
+    let reason = match contest.margin {
+        Some(margin) => format!("{reason}; simpler, and not worse by {}", words::plain(margin)),
+        None => reason,
+    };
     step::keep(contest, Kept { contrast, reason })
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends by its panic")]
 
+mod ablation;
 mod arms;
 mod causes;
 mod contract;
