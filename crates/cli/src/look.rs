@@ -279,6 +279,12 @@ fn command(layout: &Layout, study: &Study) -> Result<String, Failure> {
         );
     }
     let budget = study.budget();
+    let arms = &study.settings().arms;
+    let usual = |arm: &Arm| arm.name == DEFAULT_ARM && arm.policy == empiric_search::POLICIES[0].name;
+    if arms.len() != 1 || !arms.iter().all(usual) {
+        let arms = arms.iter().map(|arm| format!("--arm {}={}", arm.proposer, arm.policy));
+        words.extend(arms);
+    }
     words.extend(budget.trials.map(|trials| format!("--trials {trials}")));
     let caps = [(budget.wall_s, "s"), (budget.cpu_s, "cpus"), (budget.gpu_s, "gpus")];
     let caps: Vec<String> =

@@ -218,6 +218,7 @@ fn a_drought_and_a_target_end_a_search() {
     ledger.valid(trial, Verdict::Keep, Some(0.06));
     assert_eq!(crate::reached(&ledger.study, trial, 0.96), None);
     assert!(crate::reached(&ledger.study, trial, 0.95).unwrap().contains("0.95"));
+    assert_eq!(crate::dry(&ledger.study), None);
 }
 
 #[test]

@@ -176,7 +176,9 @@ fn cost(view: &View<'_>, out: &mut String) {
         spent.push(format!("{:.2} USD", cost.usd));
     }
     let counting = view.study.spent_trials();
-    let cap = view.study.budget().trials.map(|trials| format!(" of {trials}")).unwrap_or_default();
+    let arms = view.study.rows() as u64;
+    let cap = view.study.budget().trials.map(|trials| format!(" of {}", u64::from(trials) * arms));
+    let cap = cap.unwrap_or_default();
     put!(out, "<p>{}; {counting}{cap} trials count against the budget.</p>\n", spent.join(", "));
     out.push_str(
         "<div class=\"scroll\"><table>\n<thead><tr><th>replicates for<th class=\"n\">finished<th class=\"n\">failed<th \

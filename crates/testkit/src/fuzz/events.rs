@@ -99,6 +99,20 @@ fn consistent(study: &Study) {
     assert!(study.report().is_none_or(|champion| study.trial(champion).is_some()));
 }
 
+/// An arm sees the baseline and its own trials, and no more.
+fn consistent_arm(study: &Study, arm: &str) {
+    let seen = study.of_arm(arm);
+    for trial in seen.trials() {
+        assert!(trial.no == TrialNo::BASELINE || trial.arm == arm);
+        assert!(seen.trial(trial.no).is_some());
+    }
+    let others = study.trials().iter().filter(|t| t.arm != arm && t.no != TrialNo::BASELINE);
+    others.for_each(|other| {
+        assert!(seen.trial(other.no).is_none_or(|_| other.no == seen.champion()))
+    });
+    assert!(seen.trial(seen.champion()).is_some() || study.trials().is_empty());
+}
+
 /// What people and programs are shown of a study, and what decides in it, survive any study.
 fn looked_at(study: &Study) {
     let status = serde_json::to_string(&empiric_report::Status::of(study));
@@ -106,6 +120,9 @@ fn looked_at(study: &Study) {
     for trial in study.trials() {
         let row = serde_json::to_string(&empiric_report::TrialRow::from(trial.as_ref()));
         row.unwrap_or_else(|error| panic!("{error}"));
+    }
+    for arm in study.arms() {
+        consistent_arm(study, arm);
     }
     for no in study.open_trials() {
         std::hint::black_box(empiric_decide::next_step(study, *no));
@@ -154,7 +171,7 @@ fn opening() -> Event {
     let value = json!({
         "event": "study_opened", "study": uuid(0), "task": super::texts::quick(),
         "settings": {
-            "seed": 0, "budget": empiric_core::Budget::default(), "arms": ["tuner"], "policy": "greedy",
+            "seed": 0, "budget": empiric_core::Budget::default(), "arms": [empiric_core::study::Arm::of("tuner", "greedy"), empiric_core::study::Arm::of("null", "random")],
             "rules": empiric_core::study::Rules::default(),
         },
     });
@@ -175,7 +192,8 @@ fn step(script: &mut Script<'_>, next: &mut u32) -> Value {
         0..=2 => {
             let no = if script.below(8) == 0 { script.byte().into() } else { *next };
             *next = no.saturating_add(1);
-            json!({"event": "asked", "trial": TrialNo(no), "arm": "tuner",
+            let arm = ["tuner", "null", empiric_core::study::SUBMITTED][no as usize % 3];
+            json!({"event": "asked", "trial": TrialNo(no), "arm": arm,
                    "ask": {"operator": "tune", "parents": [trial(script)], "surface": null}})
         }
         3..=5 => json!({"event": "proposed", "trial": trial(script), "edit": {
@@ -226,7 +244,7 @@ fn step(script: &mut Script<'_>, next: &mut u32) -> Value {
         _ => {
             let (by, text) = ("x", "y");
             let words: BTreeMap<u8, Value> = BTreeMap::from([
-                (0, json!({"event": "report_opened", "champion": trial(script)})),
+                (0, json!({"event": "report_opened", "champions": [trial(script)]})),
                 (1, json!({"event": "noted", "by": by, "text": text})),
                 (2, json!({"event": "paused", "by": by})),
                 (3, json!({"event": "resumed", "by": by})),
