@@ -19,7 +19,7 @@ TRAINING = 897
 SIDE = 10
 NOISE = 0.09
 COPIES = 3
-DEGREES = 4  # of difficulty
+DEGREES = 12  # of difficulty
 
 
 def main():

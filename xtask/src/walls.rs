@@ -97,12 +97,13 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Dependencies that belong to one crate, or to a few.
-const OWNED: [(&str, &[&str]); 22] = [
+const OWNED: [(&str, &[&str]); 23] = [
     ("anyhow", &["cli", "arena", "bench", "testkit", "xtask"]),
     ("axum", &[]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("csv", &["tasks"]),
     ("diffy", &["lineage"]),
     ("gix", &["lineage"]),
     ("imara-diff", &["lineage"]),
