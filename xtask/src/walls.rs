@@ -112,7 +112,7 @@ const OWNED: [(&str, &[&str]); 23] = [
     ("libc", &["sandbox"]),
     ("miette", &["cli"]),
     ("nix", &["sandbox", "bench"]),
-    ("ratatui", &[]),
+    ("ratatui", &["cli"]),
     ("reqwest", &["llm"]),
     ("rusqlite", &["ledger"]),
     ("rustls", &["llm"]),
@@ -125,7 +125,7 @@ const OWNED: [(&str, &[&str]); 23] = [
 ];
 
 /// Packages in `Cargo.lock`, our own among them.
-const PACKAGES: usize = 420;
+const PACKAGES: usize = 480;
 /// Lines of a source file; around 400 are comfortable.
 const LINES: usize = 600;
 

@@ -6,7 +6,7 @@ use empiric_ledger::Clock;
 use jiff::Timestamp;
 
 /// Every environment variable that Empiric reads: name and meaning. The help text is made of it.
-pub(crate) const VARIABLES: [(&str, &str); 6] = [
+pub(crate) const VARIABLES: [(&str, &str); 7] = [
     (
         "EMPIRIC_CACHE",
         "directory for environments and prepared data [default: $XDG_CACHE_HOME/empiric]",
@@ -15,6 +15,7 @@ pub(crate) const VARIABLES: [(&str, &str); 6] = [
     ("HOME", "the home directory"),
     ("PATH", "where programs such as python, uv and git are looked up"),
     ("USER", "whose name goes with notes and requests"),
+    ("TERM", "the kind of terminal; `dumb` is not drawn on"),
     ("NO_COLOR", "when set, nothing is coloured"),
 ];
 
@@ -51,6 +52,11 @@ pub(crate) fn user() -> String {
 /// Whether colour is wanted.
 pub(crate) fn colour() -> bool {
     read("NO_COLOR").is_none()
+}
+
+/// Whether the terminal takes no commands to draw with.
+pub(crate) fn is_dumb_terminal() -> bool {
+    read("TERM").is_none_or(|term| term == "dumb")
 }
 
 /// The time.

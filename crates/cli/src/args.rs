@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Say where a study stands
     Status(Study),
+    /// Watch a study on the terminal: curve, slots, events, trials, lineage
+    Watch(Watch),
     /// List a study's trials
     Trials(Trials),
     /// Show one trial: hypothesis, edit, replicates, outcome
@@ -36,7 +38,7 @@ pub(crate) enum Verb {
     Diff(Diff),
     /// Draw the graph of trials
     Lineage(Study),
-    /// Write the study as one self-contained HTML page
+    /// Write what was found and how, as one self-contained page, as Markdown or as JSON
     Report(Report),
     /// Recompute the hash chain, every commit and blob, and every decision
     Verify(Study),
@@ -197,7 +199,7 @@ pub(crate) struct Run {
 }
 
 /// The arm of a study that names none.
-const DEFAULT_ARM: &str = empiric_agents::PROPOSERS[0].name;
+pub(crate) const DEFAULT_ARM: &str = empiric_agents::PROPOSERS[0].name;
 
 /// An arm as it is asked for.
 #[derive(Debug, Clone)]
@@ -237,6 +239,18 @@ fn arms_help() -> String {
 fn policies() -> PossibleValuesParser {
     let value = |entry: &empiric_search::Entry| PossibleValue::new(entry.name).help(entry.about);
     PossibleValuesParser::new(empiric_search::POLICIES.iter().map(value))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Print what happens line by line, as where there is no terminal
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) plain: bool,
+    /// Stream events as JSON lines from the first on, ending with a study_summary
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -285,10 +299,16 @@ pub(crate) struct Diff {
 pub(crate) struct Report {
     /// The study's directory
     pub(crate) study: PathBuf,
-    /// Where to write the page [default: STUDY/report.html]
-    #[arg(long, short, value_name = "FILE")]
+    /// As a page that needs nothing else [default]
+    #[arg(long, conflicts_with_all = ["md", "json"])]
+    pub(crate) html: bool,
+    /// As Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
+    /// Where to write it; `-` is standard output [default: STUDY/report.html or STUDY/report.md]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
     pub(crate) output: Option<PathBuf>,
-    /// Print JSON
+    /// Print the whole report as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

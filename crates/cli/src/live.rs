@@ -75,7 +75,8 @@ pub(crate) fn flat(record: &Record) -> Value {
     Value::Object(object)
 }
 
-fn line(record: &Record, study: &Study) -> Option<String> {
+/// The line of an event that people are told of.
+pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
     match &record.event {
         Event::StudyOpened { task, settings, .. } => Some(format!(
             "study of {}: {} {}, seed {}, {}",

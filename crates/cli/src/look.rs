@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     ambient,
-    args::{Diff, Export, Report, Show, Study as StudyArgs, Trials},
+    args::{DEFAULT_ARM, Diff, Export, Report, Show, Study as StudyArgs, Trials},
     exit::{Failure, Kind},
     out,
     run::shown,
@@ -210,7 +210,8 @@ pub(crate) fn diff(args: &Diff) -> Result<(), Failure> {
     Ok(out::raw(&text)?)
 }
 
-fn unified(layout: &Layout, old: &Trial, new: &Trial) -> Result<String, Failure> {
+/// What changed between two trials, as a unified diff.
+pub(crate) fn unified(layout: &Layout, old: &Trial, new: &Trial) -> Result<String, Failure> {
     let tree = |trial: &Trial| {
         let tree = trial.edit.as_ref().map(|edit| edit.tree);
         tree.ok_or_else(|| {
@@ -241,10 +242,56 @@ pub(crate) fn report(args: &Report) -> Result<(), Failure> {
     let layout = layout(&args.study)?;
     let reader = Reader::open(layout.root())?;
     let study = reader.study()?;
+    let report = report_of(&layout, &reader, &study)?;
+    if args.json {
+        return Ok(out::json(&report)?);
+    }
+    let format = if args.md { ReportFormat::Markdown } else { ReportFormat::Html };
+    let text = format.write(&study, &report);
+    let path = args.output.clone().unwrap_or_else(|| layout.root().join(format.file()));
+    if path.as_os_str() == "-" {
+        return Ok(out::raw(&text)?);
+    }
+    whole(&path, text.as_bytes())?;
+    Ok(out::line(&path.display().to_string())?)
+}
+
+/// A form of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReportFormat {
+    /// A self-contained page.
+    Html,
+    /// Markdown.
+    Markdown,
+}
+
+impl ReportFormat {
+    /// Its file's name.
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Self::Html => "report.html",
+            Self::Markdown => "report.md",
+        }
+    }
+
+    /// The report in this form.
+    pub(crate) fn write(self, study: &Study, report: &empiric_report::Report) -> String {
+        match self {
+            Self::Html => empiric_report::html(study, report),
+            Self::Markdown => empiric_report::markdown(report),
+        }
+    }
+}
+
+/// The report of a study.
+pub(crate) fn report_of(
+    layout: &Layout,
+    reader: &Reader,
+    study: &Study,
+) -> Result<empiric_report::Report, Failure> {
     let store = Store::open(&layout.store())?;
     let diffs = |no: TrialNo| {
-        let trial = study.trial(no)?;
-        let edit = trial.edit.as_ref()?;
+        let edit = study.trial(no)?.edit.as_ref()?;
         let parent = study.trial(*edit.parents.first()?)?.edit.as_ref()?;
         Some(store.diff(parent.tree, edit.tree).ok()?.unified().to_owned())
     };
@@ -252,19 +299,20 @@ pub(crate) fn report(args: &Report) -> Result<(), Failure> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: ambient::machine(),
         ledger_head: Some(reader.head()?.hash.to_string()),
-        command: command(&layout, &study)?,
-        verify: format!("empiric verify {}", shown(&layout)),
+        command: command(layout, study)?,
+        verify: format!("empiric verify {}", shown(layout)),
         generated_at: (ambient::clock())(),
     };
-    let page = empiric_report::html(&study, &diffs, &facts);
-    let path = args.output.clone().unwrap_or_else(|| layout.root().join("report.html"));
-    let staging = path.with_extension("html.partial");
-    fs_err::write(&staging, &page)?;
-    fs_err::rename(&staging, &path)?;
-    if args.json {
-        return Ok(out::json(&json!({"report": path, "bytes": page.len()}))?);
-    }
-    Ok(out::line(&path.display().to_string())?)
+    Ok(empiric_report::Report::of(study, &diffs, &facts))
+}
+
+/// Writes a file that appears whole or not at all.
+pub(crate) fn whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let staging = path.with_file_name(name);
+    fs_err::write(&staging, bytes)?;
+    Ok(fs_err::rename(&staging, path)?)
 }
 
 /// The command line that makes the study again.
@@ -280,11 +328,14 @@ fn command(layout: &Layout, study: &Study) -> Result<String, Failure> {
     }
     let budget = study.budget();
     let arms = &study.settings().arms;
-    let usual = |arm: &Arm| arm.name == DEFAULT_ARM && arm.policy == empiric_search::POLICIES[0].name;
-    if arms.len() != 1 || !arms.iter().all(usual) {
-        let arms = arms.iter().map(|arm| format!("--arm {}={}", arm.proposer, arm.policy));
-        words.extend(arms);
+    if !arms.iter().map(|arm| arm.name.as_str()).eq([DEFAULT_ARM]) {
+        words.extend(arms.iter().map(|arm| format!("--arm {}", arm.name)));
     }
+    let unusual = arms.iter().find(|arm| {
+        let own = empiric_agents::entry(&arm.proposer).and_then(|entry| entry.policy);
+        !arm.name.contains('=') && arm.policy != own.unwrap_or(empiric_search::POLICIES[0].name)
+    });
+    words.extend(unusual.map(|arm| format!("--policy {}", arm.policy)));
     words.extend(budget.trials.map(|trials| format!("--trials {trials}")));
     let caps = [(budget.wall_s, "s"), (budget.cpu_s, "cpus"), (budget.gpu_s, "gpus")];
     let caps: Vec<String> =

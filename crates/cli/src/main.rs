@@ -15,6 +15,7 @@ mod out;
 mod preflight;
 mod run;
 mod setup;
+mod watch;
 mod words;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Check(args) => check::check(args),
         Verb::Run(args) => run::run(args),
         Verb::Status(args) => look::status(args),
+        Verb::Watch(args) => watch::watch(args),
         Verb::Trials(args) => look::trials(args),
         Verb::Show(args) => look::show(args),
         Verb::Diff(args) => look::diff(args),
@@ -94,6 +96,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Init(args) => args.json,
         Verb::Check(args) => args.json,
         Verb::Run(args) => args.json,
+        Verb::Watch(args) => args.json,
         Verb::Trials(args) => args.json,
         Verb::Show(args) => args.json,
         Verb::Diff(args) => args.json,

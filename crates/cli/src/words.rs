@@ -116,6 +116,15 @@ pub(crate) fn arms(settings: &empiric_core::study::Settings) -> String {
     }
 }
 
+/// `text` with its line breaks, without what a terminal would act on, or what would show other words than there are
+/// (bidirectional and invisible characters; Unicode UAX 9, UTR 36).
+pub(crate) fn clean(text: &str) -> String {
+    let deceptive = |c: char| matches!(u32::from(c), 0x061c | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe0000..=0xe0fff);
+    let mut text = empiric_evaluate::contract::harmless(text, usize::MAX);
+    text.retain(|c| !deceptive(c));
+    text
+}
+
 /// What the study can find, given its noise, in a sentence.
 pub(crate) fn alarm(study: &Study) -> String {
     let status = Status::of(study);
@@ -139,14 +148,7 @@ pub(crate) fn ablation(found: &AblationStatus, study: &Study) -> String {
         let interval = hunk
             .interval
             .map_or_else(String::new, |[low, high]| format!("[{}, {}]", signed(low), signed(high)));
-        let standing = match (hunk.standing, hunk.gone) {
-            ("goes", true) => "gone",
-            ("goes", false) => "could go alone; stays",
-            ("earns", _) => "earns its place",
-            ("needed", _) => "fails without it",
-            ("unclear", _) => "unclear; stays",
-            (other, _) => other,
-        };
+        let standing = hunk.words();
         let _ = writeln!(
             text,
             "  {:<widest$}  {:<5}  {:>10}  {interval:<24}  {standing}",

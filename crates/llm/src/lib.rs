@@ -6,19 +6,33 @@
 //!
 //! A key never leaves a [`Secret`]. This crate reads no environment variable and knows no trial beyond its number.
 
+mod breaker;
+mod catalogue;
+mod client;
+mod clock;
 mod error;
+mod http;
 mod message;
 mod model;
+mod patience;
+mod price;
 mod purse;
 mod secret;
 mod tape;
+mod wire;
 
+pub use catalogue::{Catalogue, CatalogueError, KeySource, Provider};
+pub use client::{Client, Options, Replay};
+pub use clock::{Clock, SystemClock};
 pub use error::{Class, Error};
+pub use http::Timeouts;
 pub use message::{
     Choice, Content, FRAME, Format, IMAGE, Reply, Request, Role, Stop, Thinking, Tool, ToolCall,
     Turn, Wire,
 };
 pub use model::{BadModelId, ModelId};
+pub use patience::Patience;
+pub use price::{Price, Rates};
 pub use purse::{Caps, Limits, Part, Purse, Refused, Reservation, Scope};
 pub use secret::Secret;
 pub use tape::{Call, Exchange, Models, Origin, Tape, TapeError};

@@ -14,6 +14,7 @@ use std::{
 
 use empiric_core::{Money, Spend, TrialNo};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::Origin;
 
@@ -173,17 +174,25 @@ struct Inner {
 
 /// The purse of one study; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Purse(Arc<Mutex<Inner>>);
+pub struct Purse(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    /// Told whenever there may be more room.
+    room: Notify,
+}
 
 impl Purse {
     /// An untouched purse under `limits`.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Mutex::new(Inner { limits, ..Inner::default() })))
+        let inner = Mutex::new(Inner { limits, ..Inner::default() });
+        Self(Arc::new(Shared { inner, room: Notify::new() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The caps in force.
@@ -195,6 +204,7 @@ impl Purse {
     /// Replaces the caps; what is spent and reserved stays.
     pub fn set_limits(&self, limits: Limits) {
         self.lock().limits = limits;
+        self.0.room.notify_waiters();
     }
 
     /// Books what was spent before, from the ledger; no cap is asked.
@@ -254,6 +264,28 @@ impl Purse {
     }
 }
 
+impl Purse {
+    /// As [`Self::reserve`], but while calls under way hold the room that is missing, it waits for how they settle.
+    ///
+    /// # Errors
+    /// When a cap has no room for it, whatever calls under way will cost.
+    pub async fn reserve_when_free(
+        &self,
+        origin: &Origin,
+        worst: Spend,
+    ) -> Result<Reservation, Refused> {
+        loop {
+            let mut room = std::pin::pin!(self.0.room.notified());
+            // From here on no notice is missed.
+            room.as_mut().enable();
+            match self.reserve(origin, worst) {
+                Err(refused) if refused.may_pass() => room.await,
+                reserved => return reserved,
+            }
+        }
+    }
+}
+
 /// Room in a purse, held until settled. Dropped without a word it is settled at its worst: a call that nobody heard the
 /// end of may have been billed.
 #[derive(Debug)]
@@ -292,6 +324,8 @@ impl Reservation {
             account.reserved = account.reserved.less(self.worst);
             account.spent += actual;
         }
+        drop(inner);
+        self.purse.0.room.notify_waiters();
     }
 }
 

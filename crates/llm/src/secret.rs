@@ -36,7 +36,6 @@ impl Secret {
     }
 
     /// The key itself, for the header that carries it.
-    #[cfg(test)]
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

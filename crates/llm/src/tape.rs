@@ -66,7 +66,7 @@ pub struct Exchange {
 
 /// Where exchanges are kept.
 pub trait Tape: Send + Sync {
-    /// The answer's bytes recorded for this call, if there are any.
+    /// The answer's bytes recorded for this call, if there are any; the last ones, if there are several.
     ///
     /// # Errors
     /// When the record is there and cannot be read.

@@ -52,6 +52,21 @@ impl AblationStatus {
     }
 }
 
+impl HunkRow {
+    /// What became of it.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match (self.standing, self.gone) {
+            ("goes", true) => "gone",
+            ("goes", false) => "could go alone; stays",
+            ("earns", _) => "earns its place",
+            ("needed", _) => "fails without it",
+            ("unclear", _) => "unclear; stays",
+            (other, _) => other,
+        }
+    }
+}
+
 impl From<HunkWorth> for HunkRow {
     fn from(found: HunkWorth) -> Self {
         Self {

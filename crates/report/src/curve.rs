@@ -2,6 +2,8 @@
 //!
 //! What is drawn, whoever draws it: the page, the terminal, a program that reads the report's JSON.
 
+use std::collections::BTreeSet;
+
 use empiric_core::{Goal, Purpose, Replicate, Split, Study, Trial, TrialNo};
 use empiric_decide::stats::{Estimate, Sample};
 use serde::Serialize;
@@ -117,6 +119,20 @@ pub(crate) fn confirmed(study: &Study, trial: &Trial, split: Split) -> Sample {
     let purpose = Purpose::Confirm { of: trial.no };
     let values = trial.values(&study.task().metric.name, split, purpose, segment);
     Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
+}
+
+/// Splits that the baseline has values of the metric on.
+pub(crate) fn splits(study: &Study) -> BTreeSet<Split> {
+    let metric = &study.task().metric.name;
+    let replicates = study.trial(TrialNo::BASELINE).map(|trial| &trial.replicates);
+    replicates
+        .into_iter()
+        .flatten()
+        .filter_map(|replicate| replicate.result.as_ref())
+        .flat_map(|result| &result.measurements)
+        .filter(|measurement| measurement.metric == *metric)
+        .map(|measurement| measurement.split)
+        .collect()
 }
 
 impl Curve {

@@ -13,43 +13,25 @@ mod headline;
 mod keeps;
 mod method;
 mod svg;
-mod text;
+pub(crate) mod text;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use empiric_core::{Study, TrialNo};
-use jiff::Timestamp;
+use empiric_core::Study;
 
 use text::{line, put};
 use view::View;
 
+use crate::Report;
+
 const STYLE: &str = include_str!("page/style.css");
 
-/// What a report says and a study does not know.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Facts {
-    /// Version of Empiric that writes the report.
-    pub version: String,
-    /// The machine that the study ran on.
-    pub host: String,
-    /// Hash of the ledger's last event, hexadecimal.
-    pub ledger_head: Option<String>,
-    /// The command line that makes the study again.
-    pub command: String,
-    /// The command line that checks the study.
-    pub verify: String,
-    /// When the report is written.
-    pub generated_at: Timestamp,
-}
-
 /// The report of `study` as one HTML document without external resources; the same for the same arguments.
-///
-/// `diffs` gives a trial's change against its first parent as a unified diff; it is asked for kept trials alone.
 #[must_use]
-pub fn html(study: &Study, diffs: &dyn Fn(TrialNo) -> Option<String>, facts: &Facts) -> String {
-    let view = View::new(study, facts);
+pub fn html(study: &Study, report: &Report) -> String {
+    let (view, facts) = (View::new(study, report), &report.facts);
     let title = line(&study.task().name, 80);
     let mut out = String::with_capacity(256 << 10);
     put!(
@@ -67,7 +49,7 @@ pub fn html(study: &Study, diffs: &dyn Fn(TrialNo) -> Option<String>, facts: &Fa
     curve::write(&view, &mut out);
     arms::write(&view, &mut out);
     graph::write(&view, &mut out);
-    keeps::write(&view, diffs, &mut out);
+    keeps::write(&view, &mut out);
     beside::write(&view, &mut out);
     failures::write(&view, &mut out);
     calibration::write(&view, &mut out);

@@ -43,8 +43,8 @@ pub(crate) fn options(policy: &Policy, apart: bool, seccomp: Option<i32>) -> Vec
         "--die-with-parent",
     ]);
     match policy.network {
-        Network::None if apart => {}
-        Network::None | Network::Loopback => args.push(["--unshare-net"]),
+        Network::None | Network::Door if apart => {}
+        Network::None | Network::Loopback | Network::Door => args.push(["--unshare-net"]),
         Network::Full => {}
     }
     args.push(["--cap-drop", "ALL", "--clearenv"]);

@@ -40,7 +40,7 @@ pub(crate) struct Confinement {
 impl Confinement {
     /// Prepares a policy's rules; `tmp` is the unit's own temporary directory.
     pub(crate) fn new(policy: &Policy, tmp: &Path) -> Result<Self, Error> {
-        if policy.network == Network::Loopback {
+        if matches!(policy.network, Network::Loopback | Network::Door) {
             return Err(Error::Unsupported(
                 "a private loopback network needs bubblewrap, not landlock".into(),
             ));

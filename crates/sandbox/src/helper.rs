@@ -21,11 +21,11 @@ use crate::confine::Confinement;
 use crate::descriptors::{self, ENTRY_FAILED, Entry};
 use crate::identity::{self, Identity};
 use crate::launch::{PIPE_READ, PIPE_WRITE, Unit};
-use crate::policy::{Level, Limits};
+use crate::policy::{Level, Limits, Network};
 use crate::report::{Captured, Ending, Report, Usage};
 use crate::watch::{Stop, Watch};
 use crate::zygote::{self, Unborn};
-use crate::{Error, seccomp, tree};
+use crate::{Error, door, seccomp, tree};
 
 /// The whole life of the zygote, and of every helper it forks. Call it first thing in `main`, before any thread is
 /// started and any file is opened. The exit code only says whether all went well; a failure is described on standard
@@ -112,12 +112,21 @@ fn run(
     let signals = block_signals()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|errno| Error::io("become the unit's reaper")(errno.into()))?;
+    let door = unit.policy.network == Network::Door;
+    if door && unit.level != Level::Bwrap {
+        return Err(Error::Unsupported("a door of its own needs bubblewrap".into()));
+    }
+    if door {
+        door::make(rustix::stdio::stdin())?;
+    }
     let leaf = Leaf::create(&unit.cgroup, &identity.name(), &unit.policy.limits)?;
     let outcome =
-        start(unit, apart, &leaf, given, &identity.name()).and_then(|started| match started {
-            Started::Running(program) => attend(unit, &leaf, &signals, program),
-            Started::NotExecutable(why) => Ok(report(unit, Ending::NotExecutable(why))),
-        });
+        start(unit, apart || door, &leaf, given, &identity.name()).and_then(
+            |started| match started {
+                Started::Running(program) => attend(unit, &leaf, &signals, program),
+                Started::NotExecutable(why) => Ok(report(unit, Ending::NotExecutable(why))),
+            },
+        );
     tree::end().and(leaf.remove()).and(outcome)
 }
 

@@ -1,6 +1,7 @@
 //! The harness's side: from a unit to its report, over one connection.
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -11,11 +12,11 @@ use std::sync::{Mutex, PoisonError};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::cgroup::Cgroup;
 use crate::policy::{Level, Policy};
 use crate::report::Report;
 use crate::zygote::{self, Unborn};
+use crate::{Error, door};
 
 /// The descriptor from which a piped unit's program reads its peer.
 pub const PIPE_READ: i32 = 3;
@@ -132,6 +133,18 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// Starts a unit granted [`Network::Door`](crate::Network::Door), and waits until its door is open, which is before its
+    /// program starts. What the program connects to [`DOOR`](crate::DOOR) is accepted from the listener.
+    ///
+    /// # Errors
+    /// When there is no door, because the helper could not make one or the unit was not granted one.
+    pub fn door(&mut self) -> Result<TcpListener, Error> {
+        self.connection
+            .write_all(&std::mem::take(&mut self.request))
+            .map_err(Error::io("start a unit with a door"))?;
+        door::receive(&mut self.connection)
+    }
+
     /// Runs the unit to its end, for callers that have a thread to spare.
     ///
     /// # Errors

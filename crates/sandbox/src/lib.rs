@@ -32,6 +32,7 @@ mod cgroup;
 mod confine;
 mod descriptors;
 mod disk;
+mod door;
 mod helper;
 mod identity;
 mod launch;
@@ -44,6 +45,7 @@ mod watch;
 mod zygote;
 
 pub use cgroup::{Accounting, Cgroup};
+pub use door::DOOR;
 pub use helper::unit_main;
 pub use identity::reap_orphans;
 pub use launch::{Launch, PIPE_READ, PIPE_WRITE, Pipes, Unit, Zygote, answered, pipe_pair};
@@ -77,6 +79,12 @@ pub enum Error {
     /// The helper ended without leaving a report.
     #[error("the unit's helper left no report: {}", if said.is_empty() { "it was killed" } else { said })]
     NoReport {
+        /// What it said instead.
+        said: String,
+    },
+    /// The helper made no door.
+    #[error("open the unit's door: {said}")]
+    NoDoor {
         /// What it said instead.
         said: String,
     },

@@ -100,6 +100,9 @@ pub enum Network {
     None,
     /// A loopback interface of its own. Needs bubblewrap.
     Loopback,
+    /// A loopback interface of its own, at one port of which, [`DOOR`](crate::DOOR), the harness answers
+    /// ([`Launch::door`](crate::Launch::door)); there is nothing else to reach. Needs bubblewrap.
+    Door,
     /// The host's network.
     Full,
 }

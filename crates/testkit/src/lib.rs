@@ -2,12 +2,13 @@
 //! run the program in, a look at what it leaves running, the faults that it must survive, and what must hold of anybody's
 //! input.
 //!
-//! Nothing here is part of the product. All but [`fuzz`] knows the program only by its command line.
+//! Nothing here is part of the product. All but [`fuzz`] and [`model`] knows the program only by its command line, and [`model`] does not know it at all.
 
 pub mod faults;
 pub mod fuzz;
 mod home;
 mod misbehaviour;
+pub mod model;
 mod processes;
 pub mod story;
 pub mod tasks;

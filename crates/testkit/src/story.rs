@@ -85,6 +85,14 @@ impl Story {
         self.records.push(record);
     }
 
+    /// The story without its last `n` events, to be told otherwise from there.
+    #[must_use]
+    pub fn without_last(mut self, n: usize) -> Self {
+        self.records.truncate(self.records.len() - n);
+        self.study = Study::replay(&self.records).unwrap();
+        self
+    }
+
     /// Writes it down as the ledger of a study in `dir`.
     ///
     /// # Errors
@@ -189,13 +197,21 @@ impl Story {
         }
     }
 
-    /// Measures one replicate.
-    pub fn measure(&mut self, Wanted { trial, purpose, index }: Wanted) {
+    /// A replicate takes the one slot.
+    pub fn lease(&mut self, Wanted { trial, purpose, index }: Wanted) -> ReplicateId {
         self.ids += 1;
         let replicate = ReplicateId(Uuid::from_u128(self.ids));
         let seed = self.study.seed(trial, purpose, index);
         let slot = "cpu0".to_owned();
         self.push(Event::Leased { replicate, trial, purpose, index, seed, slot });
+        replicate
+    }
+
+    /// Measures one replicate.
+    pub fn measure(&mut self, wanted: Wanted) {
+        let replicate = self.lease(wanted);
+        let Wanted { trial, purpose, index } = wanted;
+        let seed = self.study.seed(trial, purpose, index);
         let cost = Cost { wall_s: 1.4, cpu_s: 1.2, ..Cost::default() };
         let result = match self.broken.get(&trial) {
             Some(failure) => {

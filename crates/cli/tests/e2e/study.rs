@@ -78,6 +78,18 @@ fn a_study_runs_is_read_goes_on_and_is_taken_home() {
     say("report study");
     let page = std::fs::read_to_string(home.path().join("study/report.html")).unwrap();
     assert!(page.to_lowercase().starts_with("<!doctype html>"));
+    assert!(say("report study --md -o -").out.starts_with("# tiny: study report\n"));
+    let report = say("report study --json").json().remove(0);
+    assert_eq!(report["status"]["champion"]["trial"], champion);
+    assert!(report["keeps"][0]["diff"].as_str().unwrap().contains("+++ b/knobs.toml"));
+
+    // Followed from a pipe: every event, and the summary.
+    let followed = say("watch study --json").json();
+    assert_eq!(followed[..events.len()], events[..]);
+    assert_eq!(followed[events.len()]["event"], "study_summary");
+    let lines = say("watch study");
+    assert!(lines.talk.contains("no terminal"), "{}", lines.talk);
+    assert_eq!(lines.out, say("status study").out);
 
     // It is over: the same command has nothing to add.
     let again = say(&format!("{run} 12")).json();

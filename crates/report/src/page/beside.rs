@@ -46,14 +46,7 @@ fn ablation(view: &View<'_>, out: &mut String) {
         let interval = hunk
             .interval
             .map_or_else(String::new, |[low, high]| format!("[{}, {}]", number(low), number(high)));
-        let standing = match (hunk.standing, hunk.gone) {
-            ("goes", true) => "gone",
-            ("goes", false) => "could go alone",
-            ("earns", _) => "earns its place",
-            ("needed", _) => "fails without it",
-            ("unclear", _) => "unclear; stays",
-            (other, _) => other,
-        };
+        let standing = hunk.words();
         put!(
             out,
             "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{interval}</td><td>{standing}</td></tr>\n",

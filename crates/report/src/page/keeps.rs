@@ -1,51 +1,39 @@
 //! What was kept and why: a table, then one card per kept trial with its change.
 
-use std::sync::Arc;
-
-use empiric_core::{
-    Outcome, Prediction, Provenance, Purpose, Split, Trial, TrialNo, Verdict, trial::Direction,
-};
+use empiric_core::Provenance;
 
 use super::{
-    calibration,
     text::{Decimals, block, clip, counted, esc, line, put, signed},
     view::View,
 };
+use crate::{KeepRow, model::predicted};
 
-/// Most kept trials shown; the newest count.
-const MOST: usize = 150;
 /// Most lines and characters of one diff, and characters of all of them.
 const LINES: usize = 400;
 const CHARACTERS: usize = 24_000;
 const ALL_CHARACTERS: usize = 1_000_000;
+/// Most ablations of one keep shown.
+const ABLATIONS: usize = 20;
 
-pub(super) fn write(view: &View<'_>, diffs: &dyn Fn(TrialNo) -> Option<String>, out: &mut String) {
+pub(super) fn write(view: &View<'_>, out: &mut String) {
     out.push_str("<section id=\"keeps\">\n<h2>What was kept, and why</h2>\n");
-    let keeps: Vec<TrialNo> = view.study.keeps().iter().copied().collect();
-    let omitted = keeps.len().saturating_sub(MOST);
-    let kept: Vec<Kept<'_>> = keeps
-        .iter()
-        .skip(omitted)
-        .filter_map(|no| {
-            let against = view.study.won(*no).map_or(TrialNo::BASELINE, |won| won.over);
-            Some(Kept { trial: view.study.trial(*no)?, against })
-        })
-        .collect();
+    let kept = &view.report.keeps;
     if kept.is_empty() {
         out.push_str("<p>Nothing: no trial has passed confirmation on fresh seeds.</p>\n");
         doubted(view, out);
         out.push_str("</section>\n");
         return;
     }
+    let omitted = view.report.keeps_left_out;
     if omitted > 0 {
-        put!(out, "<p>The last {MOST}; {omitted} older ones are left out.</p>\n");
+        put!(out, "<p>The last {}; {omitted} older ones are left out.</p>\n", kept.len());
     }
-    table(view, &kept, out);
+    table(kept, out);
     let mut room = ALL_CHARACTERS;
-    for kept in &kept {
+    for kept in kept {
         card(view, kept, out);
-        match diffs(kept.trial.no).filter(|_| room > 0) {
-            Some(text) => diff(&text, &mut room, out),
+        match kept.diff.as_ref().filter(|_| room > 0) {
+            Some(text) => diff(text, &mut room, out),
             None => out.push_str("<p class=\"faint\">Its change is not shown here.</p>\n"),
         }
         out.push_str("</article>\n");
@@ -56,165 +44,129 @@ pub(super) fn write(view: &View<'_>, diffs: &dyn Fn(TrialNo) -> Option<String>, 
 
 /// Trials that passed confirmation, were doubted by the supervisor, and were not kept.
 fn doubted(view: &View<'_>, out: &mut String) {
-    let refuted = |trial: &&Arc<Trial>| {
-        trial.quarantine.is_some()
-            && matches!(&trial.outcome, Some(outcome) if !matches!(outcome, Outcome::Valid { verdict: Verdict::Keep, .. }))
-    };
-    let trials: Vec<_> = view.study.trials().iter().filter(refuted).take(MOST).collect();
-    if trials.is_empty() {
+    if view.report.doubted.is_empty() {
         return;
     }
     out.push_str("<h3>Doubted, measured once more, and not kept</h3>\n<ul>\n");
-    for trial in trials {
-        let why: Vec<String> = trial
-            .quarantine
-            .iter()
-            .flat_map(|held| &held.concerns)
-            .map(ToString::to_string)
-            .collect();
-        let end = match &trial.outcome {
-            Some(Outcome::Valid { verdict, reason, .. }) => format!("{verdict}: {reason}"),
-            Some(Outcome::Failed(failure)) => format!("{failure}: {}", failure.excerpt),
-            None => String::new(),
-        };
+    for doubt in &view.report.doubted {
         put!(
             out,
             "<li id=\"{no}\"><b>{no}</b> {} <span class=\"faint\">{}</span></li>\n",
-            line(&why.join("; "), 600),
-            line(&end, 600),
-            no = trial.no,
+            line(&doubt.why, 600),
+            line(&doubt.end, 600),
+            no = doubt.trial,
         );
     }
     out.push_str("</ul>\n");
 }
 
-struct Kept<'a> {
-    trial: &'a Trial,
-    /// The champion it beat.
-    against: TrialNo,
+fn commit(kept: &KeepRow) -> String {
+    kept.commit.iter().flat_map(|commit| commit.chars().take(10)).collect()
 }
 
-impl Kept<'_> {
-    fn gain(&self) -> (Option<f64>, Option<[f64; 2]>, &str) {
-        match &self.trial.outcome {
-            Some(Outcome::Valid { gain, gain_interval, reason, .. }) => {
-                (*gain, *gain_interval, reason)
-            }
-            Some(Outcome::Failed(_)) | None => (None, None, ""),
-        }
-    }
-
-    fn commit(&self) -> String {
-        let commit = self.trial.edit.as_ref().map(|edit| edit.commit.to_string());
-        commit.map_or_else(String::new, |commit| commit.chars().take(10).collect())
-    }
-}
-
-fn table(view: &View<'_>, kept: &[Kept<'_>], out: &mut String) {
+fn table(kept: &[KeepRow], out: &mut String) {
     put!(
         out,
         "<div class=\"scroll\"><table>\n<thead><tr><th>trial<th class=\"n\">gain<th class=\"n\">95 % interval<th>over<th \
          class=\"n\">seeds<th>operator<th>hypothesis<th>commit</tr></thead>\n<tbody>\n",
     );
     for kept in kept {
-        let (gain, interval, _) = kept.gain();
-        let decimals = Decimals::around(gain.unwrap_or(0.0), interval);
-        let operator =
-            kept.trial.edit.as_ref().map_or(kept.trial.ask.operator, |edit| edit.operator);
+        let decimals = Decimals::around(kept.gain.unwrap_or(0.0), kept.gain_interval);
         put!(
             out,
             "<tr><td><a href=\"#{no}\">{no}</a><td class=\"n\">{}<td class=\"n\">{}<td>{}<td \
-             class=\"n\">{}<td>{operator}<td class=\"text\">{}<td><code>{}</code></tr>\n",
-            gain.map(|gain| decimals.signed(gain)).unwrap_or_default(),
-            interval
+             class=\"n\">{}<td>{}<td class=\"text\">{}<td><code>{}</code></tr>\n",
+            kept.gain.map(|gain| decimals.signed(gain)).unwrap_or_default(),
+            kept.gain_interval
                 .map(|[low, high]| format!("[{}, {}]", decimals.signed(low), decimals.signed(high)))
                 .unwrap_or_default(),
-            kept.against,
-            view.confirmed(kept.trial, Split::Select).n,
-            line(View::hypothesis(kept.trial), 110),
-            kept.commit(),
-            no = kept.trial.no,
+            kept.over,
+            kept.seeds,
+            kept.operator,
+            line(&kept.hypothesis, 110),
+            commit(kept),
+            no = kept.trial,
         );
     }
     out.push_str("</tbody></table></div>\n");
 }
 
 /// The card of one kept trial, not yet closed.
-fn card(view: &View<'_>, kept: &Kept<'_>, out: &mut String) {
-    let trial = kept.trial;
-    let (gain, interval, reason) = kept.gain();
-    let decimals = Decimals::around(gain.unwrap_or(0.0), interval);
-    let edit = trial.edit.as_ref();
-    let champion = if trial.no == view.study.champion() { " <em>champion</em>" } else { "" };
+fn card(view: &View<'_>, kept: &KeepRow, out: &mut String) {
+    let decimals = Decimals::around(kept.gain.unwrap_or(0.0), kept.gain_interval);
+    let champion = if kept.trial == view.study.champion() { " <em>champion</em>" } else { "" };
     let own = view.study.task().provenance() == Provenance::Recipe;
     let own = if own { " <em>self-reported</em>" } else { "" };
     put!(
         out,
         "<article id=\"{no}\">\n<h3>{no} <span class=\"gain\">{}{}</span> over {}{champion}{own}</h3>\n<p class=\"hypothesis\">{}</p>\n<dl>\n",
-        gain.map(|gain| decimals.signed(gain)).unwrap_or_default(),
+        kept.gain.map(|gain| decimals.signed(gain)).unwrap_or_default(),
         view.unit(),
-        kept.against,
-        block(View::hypothesis(trial), 1200),
-        no = trial.no,
+        kept.over,
+        block(&kept.hypothesis, 1200),
+        no = kept.trial,
     );
     let mut row = |name: &str, value: &str| put!(out, "<dt>{name}</dt><dd>{value}</dd>\n");
-    row("evidence", &line(reason, 400));
-    if let Some(held) = &trial.quarantine {
-        let words: Vec<String> = held.concerns.iter().map(ToString::to_string).collect();
-        row("quarantine", &line(&words.join("; "), 600));
+    row("evidence", &line(&kept.reason, 400));
+    if !kept.quarantine.is_empty() {
+        row("quarantine", &line(&kept.quarantine.join("; "), 600));
     }
-    if let Some(prediction) = edit.and_then(|edit| edit.hypothesis.prediction.as_ref()) {
-        let came = calibration::came(view, trial, &prediction.metric).map_or_else(
+    if let Some(prediction) = &kept.prediction {
+        let came = kept.came.map_or_else(
             || "was not measured beside its parent".to_owned(),
             |came| {
                 format!("it moved by {} on {}", signed(came.change), counted(came.n, "search seed"))
             },
         );
-        row("predicted", &format!("{}; {came}", predicted(prediction)));
+        row("predicted", &format!("{}; {came}", esc(&predicted(prediction))));
     }
-    let fresh = view.confirmed(trial, Split::Select);
-    let searched = trial.replicates.iter().filter(|found| found.purpose == Purpose::Search);
-    let searched = searched.filter(|found| found.usable()).count();
-    let mean = format!("mean {}{}", decimals.show(fresh.mean), view.unit());
     row(
         "measured",
         &format!(
-            "{mean} over {}; {} before",
-            counted(fresh.n, "fresh seed"),
-            counted(searched, "search seed")
+            "{} over {}; {} before",
+            kept.mean.map_or_else(
+                || "not".to_owned(),
+                |mean| format!("mean {}{}", decimals.show(mean), view.unit())
+            ),
+            counted(kept.seeds, "fresh seed"),
+            counted(kept.searched, "search seed")
         ),
     );
-    if let Some(edit) = edit {
-        let parents: Vec<String> = trial.parents().iter().map(ToString::to_string).collect();
-        let surface = edit.surface.as_ref().map(|surface| format!(" in {}", line(surface, 60)));
+    if let Some(proposer) = &kept.proposer {
+        let parents: Vec<String> = kept.parents.iter().map(ToString::to_string).collect();
+        let surface = kept.surface.as_ref().map(|surface| format!(" in {}", line(surface, 60)));
         row(
             "edit",
             &format!(
                 "{} of {}{} by {}, commit <code>{}</code>",
-                edit.operator,
+                kept.operator,
                 parents.join(" and "),
                 surface.unwrap_or_default(),
-                line(&edit.proposer, 80),
-                kept.commit()
+                line(proposer, 80),
+                commit(kept)
+            ),
+        );
+    }
+    for ablation in kept.ablations.iter().take(ABLATIONS) {
+        let moved = ablation.came.map_or_else(String::new, |came| {
+            format!(
+                ", {} moved by {} on {}",
+                view.metric_name(),
+                signed(came.change),
+                counted(came.n, "seed")
+            )
+        });
+        row(
+            "without",
+            &format!(
+                "{} ({}{moved}): {}",
+                ablation.trial,
+                line(&ablation.outcome, 40),
+                line(&ablation.hypothesis, 160)
             ),
         );
     }
     out.push_str("</dl>\n");
-}
-
-/// A prediction in words, as HTML.
-pub(super) fn predicted(prediction: &Prediction) -> String {
-    let metric = line(&prediction.metric, 60);
-    let direction = match prediction.direction {
-        Direction::Increase => "rises",
-        Direction::Decrease => "falls",
-        Direction::Unchanged => "stays",
-    };
-    let size = prediction
-        .size
-        .map(|size| format!(" by {}", Decimals::of(size, 3).show(size)))
-        .unwrap_or_default();
-    format!("{metric} {direction}{size}")
 }
 
 /// A unified diff, folded away, every line with a class for its kind beside the sign that it starts with.

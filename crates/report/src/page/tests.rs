@@ -10,7 +10,7 @@ use super::{
     svg::Scale,
     text::{Decimals, clip, esc, flat, seconds},
 };
-use crate::Facts;
+use crate::{Facts, Report};
 
 fn facts() -> Facts {
     Facts {
@@ -24,7 +24,12 @@ fn facts() -> Facts {
 }
 
 fn page(story: &Story) -> String {
-    html(&story.study, &|_| Some(DIFF.to_owned()), &facts())
+    page_with(story, DIFF, &facts())
+}
+
+fn page_with(story: &Story, diff: &str, facts: &Facts) -> String {
+    let report = Report::of(&story.study, &|_| Some(diff.to_owned()), facts);
+    html(&story.study, &report)
 }
 
 /// What lies between `from` and the next `to`.
@@ -225,7 +230,7 @@ fn values_of_another_segment_are_set_apart() {
     story.segment(1);
     let kept = page(&story);
     check_markup(&kept);
-    assert!(kept.contains("t1 was kept, and has nothing to be compared with now."));
+    assert!(kept.contains("t1</a> was kept, and has nothing to be compared with now."));
     let trial = story.propose(&[trial], Operator::Tune, 0.1, "better still", None);
     for trial in [TrialNo::BASELINE, trial] {
         let purpose = Purpose::Search;
@@ -267,7 +272,7 @@ fn hostile_text_is_only_text() {
     facts.version = evil.to_owned();
     facts.ledger_head = Some(evil.to_owned());
     let diff = format!("diff --git a/x b/x\n@@ -1 +1 @@\n-{evil}\n+{}\n", evil.repeat(10_000));
-    let page = html(&story.study, &|_| Some(diff.clone()), &facts);
+    let page = page_with(&story, &diff, &facts);
     check_markup(&page);
     assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&gt;&lt;img"));
     assert!(page.contains("&amp;amp;\\u{202e}gnp.exe\\u{0}\\u{1b}[31m\\u{feff}"));
@@ -349,7 +354,7 @@ fn the_supervisors_words_are_shown_of_trials_that_were_kept_and_of_others() {
         story.doubt(trial, why);
         story.conclude(trial, valid(verdict));
     }
-    let page = html(&story.study, &|_| None, &facts());
+    let page = page_with(&story, "", &facts());
     check_markup(&page);
     let keeps = words(between(&page, "<section id=\"keeps\">", "</section>"));
     assert!(keeps.contains("quarantine red line 9 (jump): a &lt;large&gt; gain"), "{keeps}");
@@ -359,4 +364,39 @@ fn the_supervisors_words_are_shown_of_trials_that_were_kept_and_of_others() {
         ),
         "{keeps}"
     );
+}
+
+#[test]
+fn the_markdown_says_the_same_and_quotes_what_it_quotes() {
+    let story = Story::sixty();
+    let diff = format!("{DIFF}+``` a fence within\n+\u{202e}\u{7}\n");
+    let report = Report::of(&story.study, &|no| (no.0 == 52).then(|| diff.clone()), &facts());
+    let text = crate::markdown(&report);
+    insta::assert_snapshot!("markdown", text);
+    assert_eq!(text, crate::markdown(&report));
+    let evil = "<script>|</td>`*[x](y)\n# head";
+    let mut story = Story::new(self_reported());
+    let trial = story.propose(&[TrialNo::BASELINE], Operator::Tune, 0.2, evil, Some(0.1));
+    story.settle(trial);
+    story.stillborn(trial, Failure::new(Phase::Static, Cause::EmptyEdit).excerpt(evil));
+    story.push(Event::Noted { by: evil.to_owned(), text: evil.to_owned() });
+    let text = crate::markdown(&Report::of(&story.study, &|_| None, &facts()));
+    assert!(!text.replace("\\<", "").contains('<') && !text.contains("\n# head"), "{text}");
+    assert!(text.contains("\\<script\\>\\|\\</td\\>\\`\\*\\[x\\](y) \\# head"));
+}
+
+#[test]
+fn the_json_holds_all_that_the_page_says_in_plain_words() {
+    let story = Story::sixty();
+    let report = Report::of(&story.study, &|_| Some(DIFF.to_owned()), &facts());
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["finding"]["claim"], "t52 beats the baseline.");
+    assert_eq!(json["keeps"].as_array().unwrap().len(), 11);
+    assert_eq!(json["keeps"][0]["diff"], DIFF);
+    assert_eq!(json["curve"]["kept"].as_array().unwrap().len(), 11);
+    let each = json["cost"]["per_percent"]["cpu_s"].as_f64().unwrap();
+    let spent = json["cost"]["total"]["cpu_s"].as_f64().unwrap();
+    let percent = json["cost"]["per_percent"]["percent"].as_f64().unwrap();
+    assert!((each * percent - spent).abs() < 1e-6 * spent && (12.0..14.0).contains(&percent));
+    assert!(!json.to_string().contains("**"));
 }

@@ -9,11 +9,11 @@ macro_rules! put {
         let _ = write!($out, $($arg)*); // a String takes everything
     }};
 }
-pub(super) use put;
+pub(crate) use put;
 
 /// Text as HTML, for elements and quoted attributes. Markup loses its meaning; characters that are invisible, reorder
 /// text or control a terminal are spelt out, so that what is shown is what is there.
-pub(super) fn esc(text: &str) -> String {
+pub(crate) fn esc(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for c in text.chars() {
         match c {
@@ -31,7 +31,7 @@ pub(super) fn esc(text: &str) -> String {
 }
 
 /// Characters that change how their neighbours are shown, or that are not shown themselves (Unicode UAX 9, UTR 36).
-fn deceptive(c: char) -> bool {
+pub(crate) fn deceptive(c: char) -> bool {
     matches!(u32::from(c),
         0x00ad | 0x034f | 0x061c | 0x115f | 0x1160 | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e
         | 0x2060..=0x206f | 0x3164 | 0xfeff | 0xffa0 | 0xfff9..=0xfffb | 0xe0000..=0xe0fff)
@@ -39,7 +39,7 @@ fn deceptive(c: char) -> bool {
 }
 
 /// At most `most` characters of `text`, with an ellipsis for the rest.
-pub(super) fn clip(text: &str, most: usize) -> String {
+pub(crate) fn clip(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
@@ -47,33 +47,33 @@ pub(super) fn clip(text: &str, most: usize) -> String {
 }
 
 /// `text` on one line of at most `most` characters, unescaped.
-pub(super) fn flat(text: &str, most: usize) -> String {
+pub(crate) fn flat(text: &str, most: usize) -> String {
     let near: String = text.chars().take(most.saturating_mul(4)).collect();
     clip(&near.split_whitespace().collect::<Vec<_>>().join(" "), most)
 }
 
 /// `text` on one line of at most `most` characters, as HTML.
-pub(super) fn line(text: &str, most: usize) -> String {
+pub(crate) fn line(text: &str, most: usize) -> String {
     esc(&flat(text, most))
 }
 
 /// `text` with its line breaks, at most `most` characters, as HTML.
-pub(super) fn block(text: &str, most: usize) -> String {
+pub(crate) fn block(text: &str, most: usize) -> String {
     esc(&clip(text.trim_end(), most))
 }
 
 /// A time to the second.
-pub(super) fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// How many decimals a group of numbers is shown with; none where plain decimals would be unreadable.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Decimals(Option<usize>);
+pub(crate) struct Decimals(Option<usize>);
 
 impl Decimals {
     /// So many that `value` has `significant` digits.
-    pub(super) fn of(value: f64, significant: i32) -> Self {
+    pub(crate) fn of(value: f64, significant: i32) -> Self {
         if value == 0.0 || !value.is_finite() {
             return Self(Some(0));
         }
@@ -83,7 +83,7 @@ impl Decimals {
     }
 
     /// So many that half the width of `interval` has two digits, or else `value` four.
-    pub(super) fn around(value: f64, interval: Option<[f64; 2]>) -> Self {
+    pub(crate) fn around(value: f64, interval: Option<[f64; 2]>) -> Self {
         let half = interval.map_or(0.0, |[low, high]| (high - low) / 2.0);
         if half.is_finite() && half > 1e-6 * value.abs() {
             Self::of(half, 2)
@@ -93,7 +93,7 @@ impl Decimals {
     }
 
     /// A value.
-    pub(super) fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         if !value.is_finite() {
             return "not finite".to_owned();
         }
@@ -102,7 +102,7 @@ impl Decimals {
     }
 
     /// A value with its sign; zero has none.
-    pub(super) fn signed(self, value: f64) -> String {
+    pub(crate) fn signed(self, value: f64) -> String {
         let sign = if value > 0.0 { "+" } else { "" };
         format!("{sign}{}", self.show(value))
     }
@@ -117,27 +117,27 @@ impl Decimals {
 }
 
 /// A value to five digits.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     Decimals::of(value, 5).show(value)
 }
 
 /// A signed value to three digits.
-pub(super) fn signed(value: f64) -> String {
+pub(crate) fn signed(value: f64) -> String {
     Decimals::of(value, 3).signed(value)
 }
 
 /// `part` of `whole` in per cent.
-pub(super) fn share(part: usize, whole: usize) -> String {
+pub(crate) fn share(part: usize, whole: usize) -> String {
     format!("{:.0} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
 /// A count with its noun.
-pub(super) fn counted(n: usize, noun: &str) -> String {
+pub(crate) fn counted(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Seconds as people say them.
-pub(super) fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),

@@ -2,30 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use empiric_core::{Metric, Outcome, Split, Study, Trial, TrialNo};
-use empiric_decide::{Summary, stats::Sample};
+use empiric_core::{Metric, Outcome, Split, Study, Trial};
+use empiric_decide::Summary;
 
 use super::{
-    Facts,
     svg::Px,
     text::{counted, esc, flat, line, number, put},
 };
-use crate::{
-    Mark,
-    curve::{self, Scored},
-};
+use crate::{Facts, Mark, Report, curve};
 
 /// One study with what has been worked out of it once.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) study: &'a Study,
+    pub(super) report: &'a Report,
     pub(super) facts: &'a Facts,
     pub(super) summary: Summary,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(study: &'a Study, facts: &'a Facts) -> Self {
-        Self { study, facts, summary: empiric_decide::summary(study) }
+    pub(super) fn new(study: &'a Study, report: &'a Report) -> Self {
+        let facts = &report.facts;
+        Self { study, report, facts, summary: empiric_decide::summary(study) }
     }
 
     pub(super) fn metric(&self) -> &'a Metric {
@@ -43,27 +41,9 @@ impl<'a> View<'a> {
         if unit.is_empty() { String::new() } else { format!("\u{a0}{}", line(unit, 24)) }
     }
 
-    /// The search score of `trial`.
-    pub(super) fn scored(&self, trial: &Trial) -> Option<Scored> {
-        curve::scored(self.study, trial)
-    }
-
-    /// Values of `trial` from its own confirmation.
-    pub(super) fn confirmed(&self, trial: &Trial, split: Split) -> Sample {
-        curve::confirmed(self.study, trial, split)
-    }
-
     /// Splits that the baseline has values of the metric on.
     pub(super) fn splits(&self) -> BTreeSet<Split> {
-        let replicates = self.study.trial(TrialNo::BASELINE).map(|trial| &trial.replicates);
-        replicates
-            .into_iter()
-            .flatten()
-            .filter_map(|replicate| replicate.result.as_ref())
-            .flat_map(|result| &result.measurements)
-            .filter(|measurement| measurement.metric == self.metric().name)
-            .map(|measurement| measurement.split)
-            .collect()
+        curve::splits(self.study)
     }
 
     /// The hypothesis of `trial` on one line, unescaped and not yet bounded.

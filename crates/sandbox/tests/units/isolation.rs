@@ -1,11 +1,12 @@
 //! What a unit cannot see, reach or inherit.
 
+use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use empiric_sandbox::{Access, Ending, Network, View, Zygote};
+use empiric_sandbox::{Access, DOOR, Ending, Network, View, Zygote};
 
-use super::{Level, Place, exists, expect, levels, program, run, sandboxes};
+use super::{Level, Place, ZYGOTE, exists, expect, levels, program, run, sandboxes};
 
 #[test]
 fn writes_only_where_granted() {
@@ -109,6 +110,72 @@ fn a_loopback_of_its_own_where_asked_for() {
                 assert!(matches!(report.ending, Ending::Lost(_)), "{report:#?}")
             }
         }
+    }
+}
+
+#[test]
+fn a_door_at_which_the_harness_answers_and_nothing_else() {
+    for level in sandboxes() {
+        let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = host.local_addr().unwrap().port();
+        let place = Place::new(level);
+        let mut unit = place.script(&format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{DOOR} && echo hello >&3 && head -c 5 <&3; echo
+             (exec 4<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo 'reached the machine'
+             (exec 4<>/dev/tcp/1.1.1.1/80) 2>/dev/null && echo 'reached the world'
+             grep -c : /proc/net/dev"
+        ));
+        unit.policy.network = Network::Door;
+        let mut launch = ZYGOTE.launch(&unit, None).unwrap();
+        if level != Level::Bwrap {
+            let error = launch.door().unwrap_err().to_string();
+            assert!(error.contains("needs bubblewrap"), "{error}");
+            continue;
+        }
+        let door = launch.door().unwrap();
+        let answering = std::thread::spawn(move || {
+            let (mut visitor, _) = door.accept().unwrap();
+            let mut said = [0; 6];
+            visitor.read_exact(&mut said).unwrap();
+            visitor.write_all(b"world").unwrap();
+            said
+        });
+        let report = launch.run().unwrap();
+        assert_eq!(&answering.join().unwrap(), b"hello\n");
+        let said = report.stdout.text();
+        assert_eq!(
+            (&report.ending, said.as_str()),
+            (&Ending::Exit(0), "world\n1\n"),
+            "{report:#?}"
+        );
+    }
+}
+
+#[test]
+fn units_with_doors_do_not_meet() {
+    if !levels().contains(&Level::Bwrap) {
+        return;
+    }
+    let place = Place::new(Level::Bwrap);
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{DOOR} && head -c 1 <&3");
+    let mut launches = Vec::new();
+    for n in 0..3 {
+        let mut unit = place.script(&script);
+        unit.record = place.path(&format!("unit{n}.alive"));
+        unit.policy.network = Network::Door;
+        let mut launch = ZYGOTE.launch(&unit, None).unwrap();
+        let door = launch.door().unwrap();
+        launches.push((n, launch, door));
+    }
+    // Each at its own, whatever the order.
+    for (n, launch, door) in launches.into_iter().rev() {
+        let answering = std::thread::spawn(move || {
+            let (mut visitor, _) = door.accept().unwrap();
+            visitor.write_all(n.to_string().as_bytes()).unwrap();
+        });
+        let report = launch.run().unwrap();
+        answering.join().unwrap();
+        assert_eq!(report.stdout.text(), n.to_string(), "{report:#?}");
     }
 }
 

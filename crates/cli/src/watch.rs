@@ -1,0 +1,183 @@
+//! `empiric watch`: a study on the terminal, while another process is at work on it and after.
+//!
+//! Reads the ledger and posts requests, as every other process may; it can neither slow a study nor spoil it. Where there
+//! is no terminal to draw on it prints lines instead, and says so.
+
+mod app;
+mod detail;
+mod draw;
+mod follow;
+mod plain;
+mod plot;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::{self, IsTerminal as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use empiric_core::Study;
+use empiric_ledger::{Inbox, Reader, Request, RequestId};
+use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
+
+use crate::{ambient, args::Watch, exit::Failure, look, out};
+
+use app::{App, Want};
+use follow::Follower;
+
+/// Between looks at the ledger.
+const TICK: Duration = Duration::from_millis(200);
+/// Signals that end the view; the terminal is put back first.
+const ENDS: [i32; 3] =
+    [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT];
+
+pub(crate) fn watch(args: &Watch) -> Result<(), Failure> {
+    let layout = look::layout(&args.study)?;
+    if args.json {
+        return plain::json(&layout);
+    }
+    let why = if args.plain {
+        None
+    } else if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        Some("there is no terminal to draw on")
+    } else if ambient::is_dumb_terminal() {
+        Some("this terminal cannot be drawn on (TERM)")
+    } else {
+        let mut follower = Follower::open(&layout)?;
+        return on_screen(&mut follower, ambient::colour());
+    };
+    if let Some(why) = why {
+        out::talk(&format!("note: {why}, so what happens is printed line by line"));
+    }
+    plain::lines(&layout)
+}
+
+/// A request that waits for its answer.
+struct Asked {
+    id: RequestId,
+    what: &'static str,
+}
+
+fn on_screen(follower: &mut Follower, colour: bool) -> Result<(), Failure> {
+    let over = Arc::new(AtomicBool::new(false));
+    for signal in ENDS {
+        signal_hook::flag::register(signal, Arc::clone(&over))?;
+    }
+    follower.catch_up()?;
+    let Some(first) = follower.sight() else { return Ok(()) };
+    let mut app = App::new(&first);
+    let mut sight = first;
+    let mut asked: Option<Asked> = None;
+    // Also puts the terminal back when something panics.
+    let mut terminal = ratatui::try_init()?;
+    let ended = loop {
+        app.look(&sight);
+        let now = (ambient::clock())();
+        let drawn =
+            terminal.draw(|frame| draw::draw(frame, &mut app, &sight, now, draw::Paint { colour }));
+        if let Err(error) = drawn {
+            break Err(error.into());
+        }
+        match keys(&mut app, &sight.study) {
+            Ok(Want::Quit) => break Ok(()),
+            Ok(Want::Ask(request)) => asked = ask(follower, &mut app, request),
+            Ok(Want::Open(no)) => {
+                let Some(trial) = sight.study.trial(no) else { continue };
+                app.open(detail::Detail::of(follower.layout(), &sight.study, trial));
+            }
+            Ok(Want::Nothing) => {}
+            // The terminal went away.
+            Err(_) => break Ok(()),
+        }
+        if over.load(Ordering::Relaxed) {
+            break Ok(());
+        }
+        match follower.follow(|_, _| {}) {
+            Ok(true) => {
+                sight = follower.sight().unwrap_or(sight);
+                if let app::Page::Trial(detail) = &mut app.page
+                    && let Some(trial) = sight.study.trial(detail.no)
+                {
+                    **detail = detail::Detail::of(follower.layout(), &sight.study, trial);
+                }
+            }
+            Ok(false) => sight.at_work = follower.at_work(),
+            Err(failure) => app.say(failure.message()),
+        }
+        if let Some(waiting) = asked.take() {
+            asked = answered(follower, &mut app, waiting);
+        }
+    };
+    ratatui::restore();
+    ended
+}
+
+/// Takes in what was typed within a tick.
+fn keys(app: &mut App, study: &Study) -> io::Result<Want> {
+    let mut wait = TICK;
+    while event::poll(wait)? {
+        if let Input::Key(key) = event::read()?
+            && key.kind != KeyEventKind::Release
+        {
+            let wanted = app.key(key, study);
+            if wanted != Want::Nothing {
+                return Ok(wanted);
+            }
+        }
+        wait = Duration::ZERO;
+    }
+    Ok(Want::Nothing)
+}
+
+fn ask(follower: &Follower, app: &mut App, request: Request) -> Option<Asked> {
+    let what = match &request {
+        Request::Pause => "pause",
+        Request::Resume => "resume",
+        Request::Stop => "stop",
+        Request::Note { .. } => "note",
+        Request::Budget { .. } | Request::Submit { .. } => "request",
+    };
+    let at_work = follower.at_work();
+    if !at_work && request == Request::Stop {
+        app.say("no process is at work on this study, so there is nothing to stop".to_owned());
+        return None;
+    }
+    let inbox = Inbox::of(follower.layout().root());
+    match inbox.post(&ambient::user(), request, (ambient::clock())()) {
+        Ok(_) if !at_work => {
+            app.say(format!("{what}: noted; the next session of this study takes it up"));
+            None
+        }
+        Ok(id) => {
+            app.say(format!("{what}: asked"));
+            Some(Asked { id, what })
+        }
+        Err(error) => {
+            app.say(format!("{what}: {error}"));
+            None
+        }
+    }
+}
+
+/// Says what became of a request; goes on waiting when nothing has yet.
+fn answered(follower: &Follower, app: &mut App, asked: Asked) -> Option<Asked> {
+    let reader = Reader::open(follower.layout().root());
+    match reader.and_then(|reader| reader.answer(asked.id)) {
+        Ok(None) => Some(asked),
+        Ok(Some(answer)) => {
+            let end =
+                answer.refusal.map_or_else(|| "done".to_owned(), |why| format!("refused: {why}"));
+            app.say(format!("{}: {end}", asked.what));
+            None
+        }
+        Err(error) => {
+            app.say(format!("{}: {error}", asked.what));
+            None
+        }
+    }
+}
