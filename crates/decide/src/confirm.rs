@@ -51,7 +51,7 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
             // An ablation is asked for, whatever is left of the budget of a search.
             return match contest.margin {
                 Some(_) => step,
-                None => reserve::afforded(contest.whole, contest.trial, true, step),
+                None => reserve::afforded(contest.whole, contest.trial, Some(end), step),
             };
         }
         let near = match standing(contest, &arena.own, range.clone()) {
@@ -162,7 +162,7 @@ fn estimate(
 
 /// Pairs from which the gain is estimated, when it took `decided` to decide: half as many, so that a small gain, which
 /// takes many, does not end with an interval that says nothing.
-fn estimated(rules: &Rules, decided: u32) -> u32 {
+pub(crate) fn estimated(rules: &Rules, decided: u32) -> u32 {
     rules.gain_replicates.max(2).max(decided.div_ceil(2))
 }
 

@@ -4,9 +4,9 @@
 //! between them included. A contest is reserved for up to its next look, because it ends undecided when there is no room for
 //! one more; what follows a decision to keep cannot be left out, and is reserved whole.
 
-use empiric_core::{Cost, Outcome, Purpose, Study, Trial, TrialNo, Verdict, study::Rules};
+use empiric_core::{Cost, Outcome, Purpose, Study, Trial, TrialNo, Verdict};
 
-use crate::{Step, supervised};
+use crate::{Step, confirm::estimated, supervised};
 
 /// The caps on what replicates cost, as their name, the cap, what is spent, and what one replicate has cost.
 fn caps(study: &Study) -> [(&'static str, Option<f64>, f64, f64); 3] {
@@ -51,9 +51,14 @@ pub fn reserved(study: &Study, except: Option<TrialNo>) -> f64 {
     total + closing as f64 * f64::from(rules.report_replicates)
 }
 
-/// Replicates from which the gain of a keep is estimated, on both sides.
-pub(crate) fn of_keep(rules: &Rules) -> f64 {
-    f64::from(2 * rules.gain_replicates.max(2))
+/// Replicates, of both sides, that follow if a contest of so many pairs ends in a keep: its gain is estimated, and as often as
+/// it has happened so far, it is measured once more before.
+fn of_keep(study: &Study, pairs: u32) -> f64 {
+    let rules = &study.settings().rules;
+    let keeps = study.keeps();
+    let doubted = keeps.iter().filter_map(|no| study.trial(*no)?.quarantine.as_ref()).count();
+    let audits = doubted as f64 / keeps.len().max(1) as f64;
+    2.0 * (f64::from(estimated(rules, pairs)) + audits * f64::from(supervised::audit(rules)))
 }
 
 fn of_trial(study: &Study, trial: &Trial, contest: bool, usual: f64) -> f64 {
@@ -64,7 +69,9 @@ fn of_trial(study: &Study, trial: &Trial, contest: bool, usual: f64) -> f64 {
     if trial.quarantine.is_some() {
         (2.0 * f64::from(supervised::audit(rules)) - 2.0 * audited).max(running)
     } else if contest {
-        of_keep(rules) + running
+        let own = Purpose::Confirm { of: study.of_trial(trial.no).champion() };
+        let pairs = trial.replicates.iter().filter(|held| held.purpose == own).count();
+        of_keep(study, pairs as u32) + running
     } else {
         (usual - trial.replicates.len() as f64).max(1.0)
     }
@@ -80,12 +87,14 @@ fn usual(study: &Study) -> f64 {
 }
 
 /// `step`, unless it asks for more replicates of an undecided trial than the budget has room for.
-pub(crate) fn afforded(study: &Study, trial: &Trial, keepable: bool, step: Step) -> Step {
+///
+/// `pairs` is how many its contest will have with these, where it has come to one.
+pub(crate) fn afforded(study: &Study, trial: &Trial, pairs: Option<u32>, step: Step) -> Step {
     let Step::Measure { wanted } = &step else { return step };
     if exceeded(study, f64::INFINITY).is_none() {
         return step;
     }
-    let keep = if keepable { of_keep(&study.settings().rules) } else { 0.0 };
+    let keep = pairs.map_or(0.0, |pairs| of_keep(study, pairs));
     let needed = wanted.len() as f64 + keep + reserved(study, Some(trial.no));
     match exceeded(study, needed) {
         None => step,

@@ -74,7 +74,7 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
             wants.need(&contest.search, 0..next);
             wants.need(&champion, contest.champion_search(next));
             let step = wants.step().unwrap_or(Step::Wait);
-            reserve::afforded(contest.whole, contest.trial, false, step)
+            reserve::afforded(contest.whole, contest.trial, None, step)
         }
     }
 }

@@ -3,6 +3,7 @@
 mod ablation;
 mod arms;
 mod by_item;
+mod caps;
 mod flow;
 mod lab;
 mod properties;
