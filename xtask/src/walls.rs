@@ -80,7 +80,7 @@ const PURE: [(&str, &[&str]); 4] = [
         ],
     ),
     ("decide", &["statrs"]),
-    ("search", &["rand"]),
+    ("search", &["rand", "thiserror"]),
     ("supervise", &["tree-sitter", "tree-sitter-python"]),
 ];
 
