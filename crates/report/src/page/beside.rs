@@ -90,7 +90,7 @@ fn front(view: &View<'_>, out: &mut String) {
     let x = Scale::new(x_low, x_high, [left, SIZE[0] - right]);
     let y = Scale::new(y_low, y_high, [SIZE[1] - bottom, top]);
     let label = format!("{first} and {second} of the trials that nothing beats");
-    svg::open(out, "pareto", SIZE, &label);
+    svg::open(out, "wide", SIZE, &label);
     for (value, tick) in x.ticks(6, 0.0) {
         svg::stroke(out, "grid", [x.at(value).0, top], [x.at(value).0, SIZE[1] - bottom]);
         svg::words(out, "tick mid", [x.at(value).0, SIZE[1] - bottom + 16.0], &tick);
@@ -99,15 +99,20 @@ fn front(view: &View<'_>, out: &mut String) {
         svg::stroke(out, "grid", [left, y.at(value).0], [SIZE[0] - right, y.at(value).0]);
         svg::words(out, "tick end", [left - 6.0, y.at(value).0 + 4.0], &tick);
     }
-    svg::words(out, "axis mid", [SIZE[0] / 2.0, SIZE[1] - 6.0], first);
-    svg::words(out, "axis", [4.0, 12.0], second);
+    svg::words(out, "name mid", [SIZE[0] / 2.0, SIZE[1] - 6.0], first);
+    svg::words(out, "name", [4.0, 12.0], second);
     let champion = view.study.champion().to_string();
     for (trial, own, other) in points {
         let (at_x, at_y) = (x.at(own.mean).0, y.at(other.mean).0);
-        svg::stroke(out, "reach", [x.at(own.interval[0]).0, at_y], [x.at(own.interval[1]).0, at_y]);
         svg::stroke(
             out,
-            "reach",
+            "interval thin",
+            [x.at(own.interval[0]).0, at_y],
+            [x.at(own.interval[1]).0, at_y],
+        );
+        svg::stroke(
+            out,
+            "interval thin",
             [at_x, y.at(other.interval[0]).0],
             [at_x, y.at(other.interval[1]).0],
         );
