@@ -21,10 +21,10 @@ usage: cargo xtask <what>
   demo              install what is missing, build, run a study of tasks/golf and say what to type next
   test [--short]    everything that CI runs; --short leaves out fault injection, cheats, doc tests and the supply chain
   faults [--short]  kill, damage and starve studies, and see that they recover; --short in two minutes
-  cheats [--short | NAME...]
+  cheats [--level LEVEL] [--short | NAME...]
                     hand the corpus of cheats/, or what of it begins like a name, to real studies, and see what is caught
   fuzz [--minutes N] [TARGET]...
-                    hands anything at all to what reads other people's input; 10 minutes each, on a nightly toolchain
+                    hands anything at all to what reads other people's input; 10 minutes each
   bench engine [--trials N] [--slots N]
                     what Empiric itself costs per trial, and how busy it keeps its slots
   bench decide [--short] [--studies N] [--trials N] [--threads N]
@@ -41,8 +41,8 @@ fn main() -> anyhow::Result<ExitCode> {
         ["test", "--short"] => check::run(true),
         ["faults"] => faults(false),
         ["faults", "--short"] => faults(true),
-        ["cheats", "--short"] => cheats(true, &[]),
-        ["cheats", ref only @ ..] => cheats(false, only),
+        ["cheats", "--level", level, ref more @ ..] => cheats(level, more),
+        ["cheats", ref more @ ..] => cheats("auto", more),
         ["fuzz", ref more @ ..] => fuzz::run(more),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["bench", "search", ref more @ ..] => bench::search(more),
@@ -65,8 +65,13 @@ fn faults(short: bool) -> anyhow::Result<ExitCode> {
     faults::run(short, &exe, &crashable)
 }
 
-fn cheats(short: bool, only: &[&str]) -> anyhow::Result<ExitCode> {
+fn cheats(level: &str, more: &[&str]) -> anyhow::Result<ExitCode> {
     machine::ready()?;
+    let (short, only) = match more {
+        ["--short"] => (true, &[][..]),
+        only => (false, only),
+    };
     // What takes time here are recipes, not Empiric.
-    cheats::run(short, only, &build("empiric-cli", "empiric", false)?)
+    let exe = build("empiric-cli", "empiric", false)?;
+    cheats::run(&cheats::Asked { short, level, only }, &exe)
 }

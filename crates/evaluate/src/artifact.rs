@@ -36,6 +36,48 @@ pub enum ArtifactError {
 /// Most entries of an artefact.
 const LIMIT: u64 = 100_000;
 
+/// Largest artefact that is written anew, bytes.
+const SMALL: u64 = 64 << 20;
+
+/// Writes `from`, which holds plain files and directories, anew as `to`.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    let mut entries = fs::read_dir(from)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(|entry| entry.file_name());
+    for entry in entries {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&from, &to)?;
+        } else {
+            // Not by the call for copying, which keeps holes on some file systems.
+            fs::write(&to, fs::read(&from)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes times and permissions of everything below `out` the same.
+fn level(out: &Path) -> Result<(), ArtifactError> {
+    let times =
+        FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH).set_modified(SystemTime::UNIX_EPOCH);
+    let mut pending = vec![out.to_owned()];
+    let mut seen = Vec::new();
+    while let Some(path) = pending.pop() {
+        let directory = path.is_dir();
+        fs::set_permissions(&path, Permissions::from_mode(if directory { 0o755 } else { 0o644 }))?;
+        if directory {
+            for entry in fs::read_dir(&path)? {
+                pending.push(entry?.path());
+            }
+        }
+        seen.push(path);
+    }
+    for path in seen {
+        fs::File::open(&path)?.into_file().set_times(times)?;
+    }
+    Ok(())
+}
+
 impl Artifact {
     /// Counts everything below `out`, following no link.
     ///
@@ -69,35 +111,24 @@ impl Artifact {
         Ok(artifact)
     }
 
-    /// Makes times and permissions of everything below `out` the same, so that nothing can be stored in them for free.
+    /// Leaves of everything below `out` nothing but names and contents, so that nothing can be stored for free in
+    /// whatever else a file system knows of a file: times, permissions, flags, numbers of inodes, room that was
+    /// allocated, holes, links. A small artefact is written anew, in order of name, by way of `aside`, a directory beside
+    /// `out`. Of a large one only times and permissions are made the same: the rest is little beside what it may hold.
     ///
     /// For an artefact that has been counted, whose writers have ended.
     ///
     /// # Errors
-    /// When an entry cannot be opened or changed.
-    pub fn level(out: &Path) -> Result<(), ArtifactError> {
-        let times = FileTimes::new()
-            .set_accessed(SystemTime::UNIX_EPOCH)
-            .set_modified(SystemTime::UNIX_EPOCH);
-        let mut pending = vec![out.to_owned()];
-        let mut seen = Vec::new();
-        while let Some(path) = pending.pop() {
-            let directory = path.is_dir();
-            fs::set_permissions(
-                &path,
-                Permissions::from_mode(if directory { 0o755 } else { 0o644 }),
-            )?;
-            if directory {
-                for entry in fs::read_dir(&path)? {
-                    pending.push(entry?.path());
-                }
-            }
-            seen.push(path);
+    /// When an entry cannot be read or written.
+    pub fn settle(&self, out: &Path, aside: &Path) -> Result<(), ArtifactError> {
+        if self.bytes > SMALL {
+            return level(out);
         }
-        for path in seen {
-            fs::File::open(&path)?.into_file().set_times(times)?;
-        }
-        Ok(())
+        empiric_sandbox::remove(aside)?;
+        copy(out, aside)?;
+        level(aside)?;
+        empiric_sandbox::remove(out)?;
+        Ok(fs::rename(aside, out)?)
     }
 
     /// Adds the files of `recipe` that `code` matches, each with the bytes of its path.
@@ -147,30 +178,43 @@ mod tests {
     }
 
     #[test]
-    fn times_and_permissions_tell_nothing() {
+    fn a_file_tells_nothing_but_its_name_and_content() {
         use std::os::unix::fs::MetadataExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let (sub, file) = (dir.path().join("sub"), dir.path().join("sub/a"));
-        fs::create_dir(&sub).unwrap();
+        let (out, aside) = (dir.path().join("out"), dir.path().join("aside"));
+        let (sub, file, twin) = (out.join("sub"), out.join("sub/a"), out.join("b"));
+        fs::create_dir_all(&sub).unwrap();
+        // The second name of one file, with a hole, room beyond its end, and no permission to write it.
         fs::write(&file, "x").unwrap();
-        let written = SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(1_234_567_891);
-        let times = FileTimes::new().set_accessed(written).set_modified(written);
-        fs::File::open(&file).unwrap().into_file().set_times(times).unwrap();
+        let written = fs::File::options().write(true).open(&file).unwrap().into_file();
+        written.set_len(1 << 20).unwrap();
+        let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&written, keep, 2 << 20, 1 << 20).ok();
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(1_234_567_891);
+        written.set_times(FileTimes::new().set_accessed(time).set_modified(time)).unwrap();
+        fs::hard_link(&file, &twin).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o421)).unwrap();
         fs::set_permissions(&sub, Permissions::from_mode(0o1700)).unwrap();
 
-        Artifact::level(dir.path()).unwrap();
+        let artifact = Artifact::count(&out).unwrap();
+        artifact.settle(&out, &aside).unwrap();
+        assert!(!aside.exists());
         let told = |path| {
             let found = fs::metadata(path).unwrap();
-            (
-                found.mode() & 0o7777,
-                found.mtime(),
-                found.mtime_nsec(),
-                found.atime(),
-                found.atime_nsec(),
-            )
+            let times = (found.mtime(), found.mtime_nsec(), found.atime(), found.atime_nsec());
+            (found.mode() & 0o7777, times)
         };
-        assert_eq!([told(&file), told(&sub)], [(0o644, 0, 0, 0, 0), (0o755, 0, 0, 0, 0)]);
+        let epoch = (0, 0, 0, 0);
+        assert_eq!([told(&file), told(&sub)], [(0o644, epoch), (0o755, epoch)]);
+        let room = |path| {
+            let found = fs::metadata(path).unwrap();
+            (found.nlink(), found.blocks(), found.size())
+        };
+        let plain = out.join("plain");
+        fs::write(&plain, fs::read(&file).unwrap()).unwrap();
+        assert_eq!([room(&file), room(&twin)], [room(&plain), room(&plain)]);
+        fs::remove_file(plain).unwrap();
+        assert_eq!(Artifact::count(&out).unwrap(), artifact);
     }
 
     #[test]

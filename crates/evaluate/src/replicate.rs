@@ -1,9 +1,8 @@
 //! One replicate from end to end: stages, artefact, predictor and evaluator, measurements.
 
 use std::{
-    fs::Permissions,
     future::Future,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -104,6 +103,7 @@ impl<R: Runner> Run<'_, R> {
     /// Removes what the last replicate left in the slot, and makes what somebody else removed.
     fn prepare(&self) -> std::io::Result<()> {
         let SlotDirs { out, result, units, .. } = self.plan.dirs;
+        empiric_sandbox::remove(&aside(out))?;
         fresh(out).and_then(|()| emptied(result)).and_then(|()| fs::create_dir_all(units))
     }
 
@@ -202,7 +202,8 @@ impl<R: Runner> Run<'_, R> {
                 .excerpt(harmless(&error.to_string(), 600))
         };
         let mut artifact = Artifact::count(&self.plan.dirs.out).map_err(|error| bad(&error))?;
-        Artifact::level(&self.plan.dirs.out).map_err(|error| bad(&error))?;
+        let out = &self.plan.dirs.out;
+        artifact.settle(out, &aside(out)).map_err(|error| bad(&error))?;
         if !self.task.artifact_code.is_empty() {
             let code = Globs::new(&self.task.artifact_code)
                 .map_err(|error| harness(Phase::Score, &error))?;
@@ -301,6 +302,11 @@ impl<R: Runner> Run<'_, R> {
     }
 }
 
+/// Where an artefact is written anew.
+fn aside(out: &Path) -> PathBuf {
+    out.with_extension("new")
+}
+
 fn gone(phase: Phase, Lost(how): Lost) -> Failure {
     Failure::new(phase, Cause::SandboxFailed).excerpt(harmless(&how, 600))
 }
@@ -312,29 +318,8 @@ fn harness(phase: Phase, error: &dyn std::fmt::Display) -> Failure {
 /// Makes `dir` a new, empty directory: what recipe code made of its own one (times, permissions, the room that many
 /// names took) is no message to whoever comes next.
 fn fresh(dir: &Path) -> std::io::Result<()> {
-    let removed = match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            unlock(dir)?;
-            fs::remove_dir_all(dir)
-        }
-        removed => removed,
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => fs::create_dir_all(dir),
-    }
-}
-
-/// Gives a directory, and all below it, back the permissions that recipe code took away. No unit may be running.
-fn unlock(dir: &Path) -> std::io::Result<()> {
-    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            unlock(&entry.path())?;
-        }
-    }
-    Ok(())
+    empiric_sandbox::remove(dir)?;
+    fs::create_dir_all(dir)
 }
 
 /// Makes `dir`, which recipe code never sees, an empty directory; one that is there already stays, which is cheaper.

@@ -2,6 +2,8 @@
 
 use std::{
     collections::VecDeque,
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -88,6 +90,8 @@ impl Pool {
             for dir in [&dirs.recipe, &dirs.out, &dirs.result, &dirs.units] {
                 fs::create_dir_all(dir)?;
             }
+            // What recipe code leaves here, while it is here, is for nobody else on this machine.
+            fs::set_permissions(&path, Permissions::from_mode(0o700))?;
             free.push_back(Slot { dirs, holds: None });
         }
         let names = free.iter().map(|slot| slot.dirs.name.clone()).collect();

@@ -1,5 +1,6 @@
 //! The Landlock level: file rules, no capabilities, and the system call filter, entered just before the program.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use landlock::{
@@ -8,8 +9,8 @@ use landlock::{
 };
 use seccompiler::BpfProgram;
 
-use crate::Error;
-use crate::policy::{Access, Network, Policy};
+use crate::policy::{Access, Level, Network, Policy};
+use crate::{Error, deputy};
 
 /// Newest first. Older than the third, Landlock cannot stop a file outside the views from being truncated.
 const USABLE: [ABI; 7] = [ABI::V9, ABI::V8, ABI::V7, ABI::V6, ABI::V5, ABI::V4, ABI::V3];
@@ -35,11 +36,14 @@ pub(crate) struct Confinement {
     rules: Option<RulesetCreated>,
     filter: BpfProgram,
     gpus: bool,
+    /// Where the listener of the filter goes.
+    line: OwnedFd,
 }
 
 impl Confinement {
-    /// Prepares a policy's rules; `tmp` is the unit's own temporary directory.
-    pub(crate) fn new(policy: &Policy, tmp: &Path) -> Result<Self, Error> {
+    /// Prepares a policy's rules; `tmp` is the unit's own temporary directory. What the filter leaves to the
+    /// [deputy](crate::deputy) is announced on `line`.
+    pub(crate) fn new(policy: &Policy, tmp: &Path, line: OwnedFd) -> Result<Self, Error> {
         if matches!(policy.network, Network::Loopback | Network::Door) {
             return Err(Error::Unsupported(
                 "a private loopback network needs bubblewrap, not landlock".into(),
@@ -67,8 +71,8 @@ impl Confinement {
             .add_rules(path_beneath_rules(policy.gpu_devices(), use_device))?
             .add_rules(path_beneath_rules(shown(Access::Read), read))?
             .add_rules(path_beneath_rules(shown(Access::Write).chain([tmp]), all))?;
-        let filter = crate::seccomp::filter(policy.network)?;
-        Ok(Self { rules: Some(rules), filter, gpus: !policy.gpus.is_empty() })
+        let filter = crate::seccomp::filter(policy.network, Level::Landlock)?;
+        Ok(Self { rules: Some(rules), filter, gpus: !policy.gpus.is_empty(), line })
     }
 
     /// Confines the calling process for good. Called between fork and exec.
@@ -90,7 +94,7 @@ impl Confinement {
             }
             rules.restrict_self()?;
         }
-        let refused = |error: seccompiler::Error| Error::Unsupported(error.to_string());
-        seccompiler::apply_filter(&self.filter).map_err(refused)
+        deputy::appoint(&self.filter, &self.line)
+            .map_err(|errno| Error::io("install the system call filter")(errno.into()))
     }
 }

@@ -1,6 +1,6 @@
 //! Which descriptors a unit's program inherits: the three standard ones, a pipe pair where granted, nothing else.
 //!
-//! This module, with [`Entry`], and the zygote's fork hold the crate's only `unsafe` code.
+//! This module, with [`Entry`], the zygote's fork and the deputy's calls hold the crate's only `unsafe` code.
 
 use std::io::{Error as IoError, Result as IoResult, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};

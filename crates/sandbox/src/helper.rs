@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::bwrap;
 use crate::capture::Capture;
 use crate::cgroup::{Cgroup, Leaf};
 use crate::confine::Confinement;
+use crate::deputy::Deputy;
 use crate::descriptors::{self, ENTRY_FAILED, Entry};
 use crate::identity::{self, Identity};
 use crate::launch::{PIPE_READ, PIPE_WRITE, Unit};
@@ -25,7 +27,7 @@ use crate::policy::{Level, Limits, Network};
 use crate::report::{Captured, Ending, Report, Usage};
 use crate::watch::{Stop, Watch};
 use crate::zygote::{self, Unborn};
-use crate::{Error, door, seccomp, tree};
+use crate::{Error, clear, door, seccomp, tree};
 
 /// The whole life of the zygote, and of every helper it forks. Call it first thing in `main`, before any thread is
 /// started and any file is opened. The exit code only says whether all went well; a failure is described on standard
@@ -78,7 +80,8 @@ fn live(unborn: Unborn, apart: bool) -> Result<Report, Error> {
     let report = run(&unit, apart, given, &identity)
         .unwrap_or_else(|error| report(&unit, Ending::Lost(error.chain())));
     if unit.level != Level::Bwrap {
-        fs_err::remove_dir_all(identity::tmp_path(&unit.record)).ok();
+        clear::remove(&identity::tmp_path(&unit.record))
+            .map_err(Error::io("remove the unit's temporary directory"))?;
     }
     identity::cut(&unit.record)?;
     Ok(report)
@@ -161,6 +164,7 @@ struct Program {
     child: Child,
     at: Instant,
     streams: [PipeReader; 2],
+    deputy: Option<Deputy>,
 }
 
 fn start(
@@ -176,7 +180,7 @@ fn start(
     };
     policy.require_gpus()?;
     let tmp = identity::tmp_path(&unit.record);
-    let (mut confinement, mut cwd) = (None, None);
+    let (mut confinement, mut cwd, mut line) = (None, None, None);
     let mut command = match unit.level {
         Level::Bwrap => {
             given.push((filter_file(unit)?, descriptors::SECCOMP));
@@ -187,12 +191,16 @@ fn start(
         Level::Landlock | Level::None => {
             if !policy.env.contains_key("TMPDIR") {
                 // A unit that was killed here before may have left its own.
-                fs_err::remove_dir_all(&tmp).ok();
+                clear::remove(&tmp)
+                    .map_err(Error::io("remove an earlier unit's temporary directory"))?;
                 fs_err::create_dir(&tmp)
                     .map_err(Error::io("make the unit's temporary directory"))?;
             }
             if unit.level == Level::Landlock {
-                confinement = Some(Confinement::new(policy, &tmp)?);
+                let (ours, theirs) =
+                    UnixStream::pair().map_err(Error::io("make a line to the unit's filter"))?;
+                confinement = Some(Confinement::new(policy, &tmp, theirs.into())?);
+                line = Some(ours);
             }
             let mut command = Command::new(program);
             command.args(arguments).env_clear().envs(policy.environment(unit.level, &tmp));
@@ -212,7 +220,10 @@ fn start(
     // With it go this process's ends of the pipes.
     drop(command);
     match spawned {
-        Ok(child) => Ok(Started::Running(Program { child, at, streams: [stdout, stderr] })),
+        Ok(child) => {
+            let deputy = line.map(|line| Deputy::receive(line, policy, &tmp)).transpose()?;
+            Ok(Started::Running(Program { child, at, streams: [stdout, stderr], deputy }))
+        }
         Err(error) if error.raw_os_error() == Some(ENTRY_FAILED.raw_os_error()) => {
             let mut why = String::new();
             stderr.read_to_string(&mut why).map_err(Error::io("enter the sandbox"))?;
@@ -234,7 +245,9 @@ fn filter_file(unit: &Unit) -> Result<OwnedFd, Error> {
     let failed = || Error::io("hand over the system call filter");
     let (read, mut write) = std::io::pipe().map_err(failed())?;
     // Some hundred instructions of eight bytes: far below what a pipe holds.
-    write.write_all(&seccomp::bytes(&seccomp::filter(unit.policy.network)?)).map_err(failed())?;
+    write
+        .write_all(&seccomp::bytes(&seccomp::filter(unit.policy.network, Level::Bwrap)?))
+        .map_err(failed())?;
     Ok(read.into())
 }
 
@@ -249,7 +262,7 @@ fn rlimits(limits: &Limits) -> Vec<(Resource, Rlimit)> {
 
 /// Attends to the running unit until nothing of it is left.
 fn attend(unit: &Unit, leaf: &Leaf, signals: &SignalFd, program: Program) -> Result<Report, Error> {
-    let Program { mut child, at: started, streams } = program;
+    let Program { mut child, at: started, streams, deputy } = program;
     let pid = Pid::from_child(&child);
     for stream in &streams {
         rustix::io::ioctl_fionbio(stream, true)
@@ -266,6 +279,7 @@ fn attend(unit: &Unit, leaf: &Leaf, signals: &SignalFd, program: Program) -> Res
         process,
         signals,
         streams,
+        deputy,
         sampled_memory: 0,
         sampled_cpu: Duration::ZERO,
     };

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, cgroup, tree};
+use crate::{Error, cgroup, clear, tree};
 
 /// A process, told apart from later ones with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +101,8 @@ pub fn reap_orphans(record: &Path) -> Result<(), Error> {
         end_marked(&identity.name())?;
         identity.leaves.iter().try_for_each(|dir| cgroup::clear(dir))?;
     }
-    fs_err::remove_dir_all(tmp_path(record)).ok();
+    clear::remove(&tmp_path(record))
+        .map_err(Error::io("remove an orphan's temporary directory"))?;
     cut(record)
 }
 

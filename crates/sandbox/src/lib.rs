@@ -29,7 +29,9 @@
 mod bwrap;
 mod capture;
 mod cgroup;
+mod clear;
 mod confine;
+mod deputy;
 mod descriptors;
 mod disk;
 mod door;
@@ -45,6 +47,7 @@ mod watch;
 mod zygote;
 
 pub use cgroup::{Accounting, Cgroup};
+pub use clear::remove;
 pub use door::DOOR;
 pub use helper::unit_main;
 pub use identity::reap_orphans;

@@ -11,7 +11,7 @@ use std::num::TryFromIntError;
 use seccompiler::{BpfProgram, sock_filter};
 
 use crate::Error;
-use crate::policy::Network;
+use crate::policy::{Level, Network};
 
 /// Refused with "operation not permitted", whatever the arguments.
 const DENIED: &[libc::c_long] = &[
@@ -60,10 +60,91 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_vhangup,
     libc::SYS_syslog,
     libc::SYS_fanotify_init,
-    // Extended attributes are bytes of a file that no size counts.
+];
+
+/// Answered as by a file system without extended attributes, which are bytes of a file that no size counts. Programs that
+/// copy permissions ask for them first, and do without when told so.
+const UNSUPPORTED: &[libc::c_long] = &[
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+];
+
+/// Refused besides where a unit shares the machine's processes and its ways of passing messages: what System V and
+/// POSIX queues hold outlives every process, so it would carry over to the next unit, and belongs to whoever is the
+/// same user.
+const SHARED: &[libc::c_long] = &[
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+];
+
+/// There, too, refused for any process but the calling one: limits and scheduling of other units, and of Empiric.
+const OWN_ONLY: &[libc::c_long] = &[
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setattr,
+];
+
+/// There, too, decided by the [deputy](crate::deputy), which does them in the unit's place: Landlock has no say in
+/// whose permissions, owners and times are set.
+pub(crate) const DEPUTED: &[libc::c_long] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+];
+
+/// The same number everywhere, and not known to all versions of the library.
+pub(crate) const FCHMODAT2: libc::c_long = 452;
+
+/// Older ways to set times, which no C library of the last ten years uses.
+#[cfg(target_arch = "x86_64")]
+const OUTDATED: &[libc::c_long] = &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
+#[cfg(not(target_arch = "x86_64"))]
+const OUTDATED: &[libc::c_long] = &[];
+
+/// Commands of `ioctl` that are refused: typing into a terminal, and flags of files, which need no more than that the
+/// file is open for reading and are bytes that no size counts. `asm-generic/ioctls.h`, `linux/fs.h`.
+const COMMANDS: &[u32] =
+    &[TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION];
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541C;
+const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+const FS_IOC_FSSETXATTR: u32 = 0x401C_5820;
+const FS_IOC_SETVERSION: u32 = 0x4008_7602;
+
+/// Families of sockets.
+const UNIX: u32 = libc::AF_UNIX.cast_unsigned();
+const INTERNET: &[u32] = &[
+    UNIX,
+    libc::AF_INET.cast_unsigned(),
+    libc::AF_INET6.cast_unsigned(),
+    // What a C library asks for its addresses.
+    libc::AF_NETLINK.cast_unsigned(),
 ];
 
 /// Answered as if the kernel did not have them, because programs then fall back: `clone3`, whose flags a filter
@@ -81,29 +162,54 @@ const ABSENT: &[libc::c_long] = &[
 const UNKNOWN: u32 = 463;
 
 /// What a call is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
     Allowed,
     /// "Operation not permitted".
     Refused,
     /// "No such system call".
     Absent,
-    /// Refused where the masked low half of an argument equals `value`, or where it does not; else allowed. The kernel
-    /// reads no more than that half of the arguments in question.
-    RefusedWhere {
-        argument: u32,
-        mask: u32,
-        equal: bool,
-        value: u32,
-    },
+    /// "Operation not supported".
+    Unsupported,
+    /// Whatever the helper says.
+    Deputed,
+    /// Refused where any of these says so; else allowed.
+    Judged(Vec<Test>),
+}
+
+/// Looks at the masked low half of one argument; the kernel reads no more of the arguments in question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Test {
+    argument: u32,
+    mask: u32,
+    /// Refuses if it is `among` these, or if it is not.
+    among: bool,
+    values: &'static [u32],
+}
+
+impl Test {
+    /// Refuses where this `argument` is one of `values`.
+    fn refuse(argument: u32, values: &'static [u32]) -> Self {
+        Self { argument, mask: u32::MAX, among: true, values }
+    }
+
+    /// Refuses where this `argument` is none of `values`.
+    fn admit(argument: u32, values: &'static [u32]) -> Self {
+        Self { argument, mask: u32::MAX, among: false, values }
+    }
+
+    /// Refuses where this bit of an argument is set.
+    fn bit(argument: u32, bit: &'static [u32; 1]) -> Self {
+        Self { argument, mask: bit[0], among: true, values: bit }
+    }
 }
 
 /// The filter for a network reach, ready for the kernel.
-pub(crate) fn filter(network: Network) -> Result<BpfProgram, Error> {
+pub(crate) fn filter(network: Network, level: Level) -> Result<BpfProgram, Error> {
     let unsupported =
         || Error::Unsupported(format!("no system call filter for {}", std::env::consts::ARCH));
     let arch = audit_arch().ok_or_else(unsupported)?;
-    let pieces = pieces(&answers(network));
+    let pieces = pieces(&answers(network, level));
     let mut program = vec![
         load(ARCH),
         jump(libc::BPF_JEQ, arch, 1, 0),
@@ -115,25 +221,46 @@ pub(crate) fn filter(network: Network) -> Result<BpfProgram, Error> {
 }
 
 /// The calls that are not simply allowed.
-fn answers(network: Network) -> BTreeMap<u32, Answer> {
+fn answers(network: Network, level: Level) -> BTreeMap<u32, Answer> {
     let mut answers = BTreeMap::new();
-    let mut set = |calls: &[libc::c_long], answer| {
-        answers.extend(calls.iter().filter_map(|&call| Some((call.try_into().ok()?, answer))));
+    let mut set = |calls: &[libc::c_long], answer: Answer| {
+        let numbers = calls.iter().filter_map(|&call| call.try_into().ok());
+        answers.extend(numbers.map(|number: u32| (number, answer.clone())));
     };
+    let judged = |test| Answer::Judged(vec![test]);
     set(DENIED, Answer::Refused);
     set(ABSENT, Answer::Absent);
-    let new_user = libc::CLONE_NEWUSER.cast_unsigned();
-    let namespace =
-        Answer::RefusedWhere { argument: 0, mask: new_user, equal: true, value: new_user };
-    set(&[libc::SYS_clone, libc::SYS_unshare], namespace);
-    let inject = u32::try_from(libc::TIOCSTI).unwrap_or(u32::MAX);
-    let typing = Answer::RefusedWhere { argument: 1, mask: u32::MAX, equal: true, value: inject };
-    set(&[libc::SYS_ioctl], typing);
-    if network == Network::None {
-        let local = libc::AF_UNIX.cast_unsigned();
-        let remote =
-            Answer::RefusedWhere { argument: 0, mask: u32::MAX, equal: false, value: local };
-        set(&[libc::SYS_socket, libc::SYS_socketpair], remote);
+    set(UNSUPPORTED, Answer::Unsupported);
+    const NEW_USER: &[u32; 1] = &[libc::CLONE_NEWUSER.cast_unsigned()];
+    set(&[libc::SYS_clone, libc::SYS_unshare], judged(Test::bit(0, NEW_USER)));
+    set(&[libc::SYS_ioctl], judged(Test::refuse(1, COMMANDS)));
+    let sockets = [libc::SYS_socket, libc::SYS_socketpair];
+    match network {
+        Network::None => set(&sockets, judged(Test::admit(0, &[UNIX]))),
+        // Others, such as those between a virtual machine and its host, know no network namespace.
+        Network::Loopback | Network::Door => set(&sockets, judged(Test::admit(0, INTERNET))),
+        Network::Full => {}
+    }
+    if level == Level::Landlock {
+        set(SHARED, Answer::Refused);
+        set(OWN_ONLY, judged(Test::admit(0, &[0])));
+        set(DEPUTED, Answer::Deputed);
+        set(OUTDATED, Answer::Absent);
+        let [process, own] = [Test::admit(0, &[0]), Test::admit(1, &[0])];
+        set(&[libc::SYS_setpriority], Answer::Judged(vec![process, own]));
+        let process = Test::admit(0, &[1]);
+        set(&[libc::SYS_ioprio_set], Answer::Judged(vec![process, own]));
+        // Landlock stops nobody from connecting to a socket that has a name in the file system, and who answers there
+        // may be the machine's service manager. A pair of datagram sockets can be sent elsewhere, one of streams cannot.
+        match network {
+            Network::None | Network::Loopback | Network::Door => {
+                set(&[libc::SYS_socket], Answer::Refused);
+            }
+            Network::Full => set(&[libc::SYS_socket], judged(Test::refuse(0, &[UNIX]))),
+        }
+        const DATAGRAM: &[u32; 1] = &[libc::SOCK_DGRAM.cast_unsigned()];
+        let pair = vec![Test::admit(0, &[UNIX]), Test::bit(1, DATAGRAM)];
+        set(&[libc::SYS_socketpair], Answer::Judged(pair));
     }
     answers
 }
@@ -141,20 +268,20 @@ fn answers(network: Network) -> BTreeMap<u32, Answer> {
 /// The numbers at which the answer changes, from zero up.
 fn pieces(answers: &BTreeMap<u32, Answer>) -> Vec<(u32, Answer)> {
     let mut pieces = BTreeMap::from([(0, Answer::Allowed)]);
-    for (&call, &answer) in answers {
-        pieces.insert(call, answer);
-        pieces.insert(call + 1, Answer::Allowed);
+    for (&call, answer) in answers {
+        pieces.insert(call, answer.clone());
+        pieces.entry(call + 1).or_insert(Answer::Allowed);
     }
     pieces.insert(UNKNOWN, Answer::Absent);
     let mut pieces: Vec<(u32, Answer)> = pieces.into_iter().collect();
-    pieces.dedup_by_key(|(_, answer)| *answer);
+    pieces.dedup_by(|next, before| next.1 == before.1);
     pieces
 }
 
 /// Instructions that answer the loaded number. Fails where a half is too long to jump over.
 fn search(pieces: &[(u32, Answer)]) -> Result<Vec<sock_filter>, TryFromIntError> {
     if let [(_, answer)] = pieces {
-        return Ok(answer.instructions());
+        return answer.instructions();
     }
     let (low, high) = pieces.split_at(pieces.len() / 2);
     let first = high.first().map_or(0, |piece| piece.0);
@@ -164,21 +291,44 @@ fn search(pieces: &[(u32, Answer)]) -> Result<Vec<sock_filter>, TryFromIntError>
 }
 
 impl Answer {
-    fn instructions(self) -> Vec<sock_filter> {
-        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
-        let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-        match self {
+    fn instructions(&self) -> Result<Vec<sock_filter>, TryFromIntError> {
+        let error = |errno: i32| answer(libc::SECCOMP_RET_ERRNO | errno.cast_unsigned());
+        Ok(match self {
             Self::Allowed => vec![answer(libc::SECCOMP_RET_ALLOW)],
-            Self::Refused => vec![answer(refused)],
-            Self::Absent => vec![answer(absent)],
-            Self::RefusedWhere { argument, mask, equal, value } => vec![
-                load(ARGUMENTS + 8 * argument),
-                instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask),
-                jump(libc::BPF_JEQ, value, u8::from(!equal), u8::from(equal)),
-                answer(refused),
-                answer(libc::SECCOMP_RET_ALLOW),
-            ],
+            Self::Refused => vec![error(libc::EPERM)],
+            Self::Absent => vec![error(libc::ENOSYS)],
+            Self::Unsupported => vec![error(libc::EOPNOTSUPP)],
+            Self::Deputed => vec![answer(libc::SECCOMP_RET_USER_NOTIF)],
+            Self::Judged(tests) => {
+                let mut program = Vec::new();
+                for test in tests {
+                    program.extend(test.instructions(error(libc::EPERM))?);
+                }
+                program.push(answer(libc::SECCOMP_RET_ALLOW));
+                program
+            }
+        })
+    }
+}
+
+impl Test {
+    /// Goes on to what follows unless it refuses.
+    fn instructions(&self, refusal: sock_filter) -> Result<Vec<sock_filter>, TryFromIntError> {
+        let mut program = vec![
+            load(ARGUMENTS + 8 * self.argument),
+            instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, self.mask),
+        ];
+        for (number, value) in self.values.iter().enumerate() {
+            // Further comparisons lie in between, and the refusal itself where a value is to be admitted.
+            let left = u8::try_from(self.values.len() - number - 1)?;
+            program.push(match (self.among, left) {
+                (true, 0) => jump(libc::BPF_JEQ, *value, 0, 1),
+                (true, left) => jump(libc::BPF_JEQ, *value, left, 0),
+                (false, left) => jump(libc::BPF_JEQ, *value, left + 1, 0),
+            });
         }
+        program.push(refusal);
+        Ok(program)
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::Error;
 use crate::capture::Capture;
 use crate::cgroup::{Leaf, OWN_PROCESSES};
+use crate::deputy::Deputy;
 use crate::policy::{Access, Policy};
 use crate::{disk, tree};
 
@@ -39,6 +40,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) process: OwnedFd,
     pub(crate) signals: &'a SignalFd,
     pub(crate) streams: [Capture; 2],
+    /// Who answers the system call filter, at the level that needs it.
+    pub(crate) deputy: Option<Deputy>,
     /// Highest sample of the watchdog, in bytes.
     pub(crate) sampled_memory: u64,
     /// Last sample of processor time.
@@ -64,6 +67,12 @@ impl Watch<'_> {
         loop {
             let wake = [deadline, next_look, next_walk].into_iter().flatten().min();
             let ready = self.wait(wake)?;
+            match ready.asked {
+                Asked::No => {}
+                Asked::Yes => self.deputy.iter().for_each(Deputy::answer),
+                // The last process that could ask has ended.
+                Asked::NeverAgain => self.deputy = None,
+            }
             for stream in &mut self.streams {
                 stream
                     .drain(&mut buffer, BUFFER as u64)
@@ -166,6 +175,9 @@ impl Watch<'_> {
         for source in self.streams.iter().filter_map(|stream| stream.source.as_ref()) {
             fds.push(PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN));
         }
+        for listener in self.deputy.iter().map(Deputy::listener) {
+            fds.push(PollFd::new(listener, PollFlags::IN));
+        }
         let left = wake.map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| left.try_into().ok());
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
@@ -173,7 +185,12 @@ impl Watch<'_> {
             Err(errno) => return Err(Error::io("wait for the unit")(errno.into())),
         }
         let ready = |n: usize| !fds[n].revents().is_empty();
-        Ok(Ready { ended: ready(0), cancelled: ready(1) || ready(2) })
+        let asked = match fds.last().filter(|_| self.deputy.is_some()).map(PollFd::revents) {
+            Some(events) if events.contains(PollFlags::IN) => Asked::Yes,
+            Some(events) if !events.is_empty() => Asked::NeverAgain,
+            Some(_) | None => Asked::No,
+        };
+        Ok(Ready { ended: ready(0), cancelled: ready(1) || ready(2), asked })
     }
 }
 
@@ -181,4 +198,12 @@ struct Ready {
     ended: bool,
     /// The harness has nothing to say but goodbye: whatever happens on standard input is the end.
     cancelled: bool,
+    asked: Asked,
+}
+
+/// Whether the system call filter waits for an answer.
+enum Asked {
+    No,
+    Yes,
+    NeverAgain,
 }

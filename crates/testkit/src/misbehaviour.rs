@@ -55,6 +55,19 @@ pub fn misbehaviours(outside: &Path, port: u16) -> Vec<Misbehaviour> {
             ),
         ),
         Misbehaviour::new(
+            "locks its temporary files",
+            "valid",
+            "mkdir -p \"$TMPDIR/a/b/c\" && chmod 0 \"$TMPDIR/a/b\" \"$TMPDIR/a\"",
+        ),
+        // All of it belongs to the same user; whoever comes next needs it as it is.
+        Misbehaviour::new(
+            "takes permissions from others",
+            "exception",
+            &format!(
+                "for place in {places} train.sh knobs.toml; do\n  [ -e \"$place\" ] || continue\n  if chmod 0 \"$place\" || touch -d 2001-01-01 \"$place\"; then exit 0; fi\ndone 2>/dev/null\nexit 9"
+            ),
+        ),
+        Misbehaviour::new(
             "opens a socket",
             "exception",
             &format!("bash -c 'echo hello > /dev/tcp/127.0.0.1/{port}' || exit 9"),

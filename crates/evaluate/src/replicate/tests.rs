@@ -1,6 +1,6 @@
 //! Replicates against a scripted runner: what each way of ending is classified as.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{collections::VecDeque, fs::Permissions, os::unix::fs::PermissionsExt as _, sync::Mutex};
 
 use empiric_core::{
     Goal, Metric,

@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
 
 use empiric_sandbox::{Access, DOOR, Ending, Network, View, Zygote};
 
@@ -255,6 +257,226 @@ fn units_of_a_zygote_apart_hear_nothing_of_the_machine() {
         let place = Place::new(level);
         let unit = place.argv(["python3", "-c", &script]);
         let report = apart.launch(&unit, None).unwrap().run().unwrap();
-        assert!(report.stderr.text().contains("Connection refused"), "{level}: {report:#?}");
+        let said = report.stderr.text();
+        // Below bubblewrap there is no socket to begin with.
+        let deaf = said.contains("Connection refused") || said.contains("Operation not permitted");
+        assert!(deaf, "{level}: {report:#?}");
+    }
+}
+
+#[test]
+fn permissions_owners_and_times_are_set_of_own_files_alone() {
+    for level in sandboxes() {
+        let place = Place::new(level);
+        let data = View { host: place.path("data"), inside: "/data".into(), access: Access::Read };
+        std::fs::create_dir(&data.host).unwrap();
+        std::fs::write(data.host.join("x"), "1").unwrap();
+        let stamp = |path: &Path| {
+            let found = std::fs::metadata(path).unwrap();
+            (found.mode(), found.mtime_nsec(), found.ctime_nsec())
+        };
+        let others = [data.host.join("x"), data.host.clone(), place.path("secret")];
+        let before = others.each_ref().map(|path| stamp(path));
+        let mut unit = place.script(
+            "for path in \"$DATA/x\" \"$DATA\" \"$BESIDE/secret\" link; do
+                 [ \"$path\" = link ] && ln -s \"$DATA/x\" link
+                 chmod 700 \"$path\" 2>/dev/null && echo \"chmod $path\"
+                 chmod 700 . --reference=. \"$path\" 2>/dev/null && echo \"chmod $path\"
+                 touch -d 2001-01-01 \"$path\" 2>/dev/null && echo \"touch $path\"
+                 chown \"$(id -u):$(id -g)\" \"$path\" 2>/dev/null && echo \"chown $path\"
+             done
+             echo 'echo ran' > own && chmod 4750 own && ./own && stat -c '%a' own
+             touch -d '2001-02-03 04:05:06 UTC' own && stat -c '%Y' own
+             chown \"$(id -u):$(id -g)\" own || echo 'may not keep its own'
+             mkdir sub && (cd sub && chmod 711 . && chmod 600 ../own && stat -c '%a' . ../own)
+             chmod 640 nothing 2>&1 | grep -c 'No such file'
+             cp -p own \"$TMPDIR/copy\" && stat -c '%a %Y' \"$TMPDIR/copy\"",
+        );
+        unit.policy.env.insert("DATA".into(), level.path(&data).to_str().unwrap().into());
+        unit.policy.env.insert("BESIDE".into(), place.dir.path().to_str().unwrap().into());
+        unit.policy.views.push(data);
+        let report = run(&unit);
+        let text = report.stdout.text();
+        // Behind bubblewrap the bit by which a program runs as its owner is of no use; here it is not set.
+        let text = text.replace("4750", "750");
+        assert_eq!(
+            (&report.ending, text.as_str()),
+            (&Ending::Exit(0), "ran\n750\n981173106\n711\n600\n1\n600 981173106\n"),
+            "{report:#?}"
+        );
+        assert_eq!(others.each_ref().map(|path| stamp(path)), before, "{level}");
+    }
+}
+
+#[test]
+fn flags_and_attributes_of_files_are_out_of_reach() {
+    let script = "import array, fcntl, os
+file = os.open('own', os.O_CREAT | os.O_RDWR)
+for call in (
+    lambda: fcntl.ioctl(file, 0x40086602, array.array('l', [0x40])),
+    lambda: os.setxattr('own', 'user.message', b'hello'),
+    lambda: os.removexattr('own', 'user.message'),
+):
+    try:
+        call()
+        print('done')
+    except OSError:
+        pass
+";
+    for level in sandboxes() {
+        let report = run(&Place::new(level).argv(["python3", "-c", script]));
+        assert_eq!(
+            (&report.ending, report.stdout.text().as_str()),
+            (&Ending::Exit(0), ""),
+            "{report:#?}"
+        );
+    }
+}
+
+/// What answers on a socket that has a name, such as the machine's service manager, would do anything for the same user.
+#[test]
+fn nobody_answers_on_a_socket_with_a_name() {
+    for level in sandboxes() {
+        let place = Place::new(level);
+        let path = place.path("work/socket");
+        let outside = UnixListener::bind(&path).unwrap();
+        let script = format!(
+            "import socket
+a, b = socket.socketpair()
+a.send(b'x'), b.recv(1)
+for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET:
+    try:
+        socket.socket(socket.AF_UNIX, kind).connect('{}')
+    except OSError:
+        pass
+try:
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    a.sendto(b'x', '{}')
+    print('sent')
+except OSError:
+    pass
+",
+            path.display(),
+            path.display()
+        );
+        let report = run(&place.argv(["python3", "-c", &script]));
+        assert_eq!(
+            (&report.ending, report.stdout.text().as_str()),
+            (&Ending::Exit(0), ""),
+            "{report:#?}"
+        );
+        outside.set_nonblocking(true).unwrap();
+        assert!(outside.accept().is_err(), "{level}");
+    }
+}
+
+#[test]
+fn no_message_is_left_for_the_next_unit() {
+    for level in sandboxes() {
+        let place = Place::new(level);
+        let key = 0x4500_0000 | std::process::id();
+        // Kept by the kernel whatever becomes of its maker, where it is not a namespace's.
+        let call = |what: &str| {
+            format!(
+                "import ctypes
+c = ctypes.CDLL(None, use_errno=True)
+found = [c.shmget({key}, 4096, {what}), c.msgget({key}, {what}), c.semget({key}, 1, {what}),
+         c.mq_open(b'/empiric-{key}', 0o2 | ({what} and 0o100), 0o600, None)]
+print(sum(one >= 0 for one in found))
+"
+            )
+        };
+        let count = |what| {
+            let report = run(&place.argv(["python3", "-c", &call(what)]));
+            report.stdout.text().trim().parse::<u32>().unwrap_or_else(|_| panic!("{report:#?}"))
+        };
+        if level == Level::Landlock {
+            assert_eq!(count("0o1600"), 0);
+        }
+        count("0o1600");
+        assert_eq!(count("0"), 0, "{level}");
+    }
+}
+
+#[test]
+fn limits_and_priorities_of_other_processes_are_out_of_reach() {
+    let mut other = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+    let id = other.id();
+    for level in sandboxes() {
+        let script = format!(
+            "import os, resource
+for call in (
+    lambda: resource.prlimit({id}, resource.RLIMIT_NOFILE, (10, 10)),
+    lambda: os.sched_setaffinity({id}, [0]),
+    lambda: os.sched_setscheduler({id}, os.SCHED_IDLE, os.sched_param(0)),
+    lambda: os.setpriority(os.PRIO_PROCESS, {id}, 19),
+    lambda: os.kill({id}, 9),
+):
+    try:
+        call()
+        print('done')
+    except OSError:
+        pass
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
+os.sched_setaffinity(0, os.sched_getaffinity(0))
+os.nice(1)
+try:
+    os.setpriority(os.PRIO_USER, 0, 19)
+except PermissionError:
+    pass
+"
+        );
+        let report = run(&Place::new(level).argv(["python3", "-c", &script]));
+        let nice = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        let nice = nice.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().to_owned();
+        assert_eq!(
+            (&report.ending, report.stdout.text().as_str()),
+            (&Ending::Exit(0), ""),
+            "{report:#?}"
+        );
+        let own = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let own = own.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().to_owned();
+        assert_eq!(nice, own, "{level}");
+        assert!(other.try_wait().unwrap().is_none(), "{level}");
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+/// What an ordinary user cannot remove without looking twice; root could.
+#[test]
+fn a_unit_that_locks_its_temporary_files_bars_no_other() {
+    for level in levels() {
+        let place = Place::new(level);
+        let script = "mkdir -p \"$TMPDIR/a/b\" && chmod 0 \"$TMPDIR/a/b\" \"$TMPDIR/a\"";
+        for _ in 0..2 {
+            assert_eq!(run(&place.script(script)).ending, Ending::Exit(0), "{level}");
+            assert!(!exists(&place.path("unit.tmp")), "{level}");
+        }
+    }
+}
+
+/// Bytes below a directory that nobody may list, or deeper than any path is long, are bytes.
+#[test]
+fn nothing_is_written_past_the_disk_limit_where_nobody_looks() {
+    for level in levels() {
+        let hidden =
+            "mkdir -p a/b && cd a/b && head -c 3000000 /dev/zero > file && chmod 0 . .. ; exit 0";
+        let deep = "import os
+for _ in range(3000):
+    os.mkdir('deeper')
+    os.chdir('deeper')
+open('file', 'wb').write(bytes(3000000))
+";
+        let place = Place::new(level);
+        let mut units = [place.script(hidden), place.argv(["python3", "-c", deep])];
+        for unit in &mut units {
+            unit.policy.limits.disk = Some(4_000_000);
+            let report = run(unit);
+            assert!(
+                report.ending == Ending::DiskLimit || report.usage.disk_bytes >= 3_000_000,
+                "{report:#?}"
+            );
+        }
     }
 }
