@@ -64,7 +64,7 @@ fn a_champion_is_taken_apart_and_taken_home_without_what_it_does_not_need() {
 
     let patch = home.say(words("export study --simplified --patch -")).unwrap().out;
     assert!(patch.contains("+rate = 0.05") && !patch.contains("train.sh"), "{patch}");
-    say(&home, "report study --json");
+    assert_eq!(home.say(words("report study")).unwrap().code, Some(0));
     let page = std::fs::read_to_string(home.path().join("study/report.html")).unwrap();
     assert!(page.contains("earns its place") && page.contains("train.sh:4"));
 }
@@ -90,7 +90,7 @@ awk -v seed="$EMPIRIC_SEED" '
   END {
     srand(seed)
     printf "{\"scores\": {\"loss\": {"
-    for (i = 1; i <= 60; i++) printf "%s\"i%d\": %.6f", i > 1 ? ", " : "", i, knob["rate"] + i + rand() / 100
+    for (i = 1; i <= 60; i++) printf "%s\"i%d\": %.6f", (i > 1 ? ", " : ""), i, knob["rate"] + i + rand() / 100
     printf "}}}\n"
   }' "$EMPIRIC_ARTIFACTS/model.toml" > "$EMPIRIC_RESULT"
 "#;

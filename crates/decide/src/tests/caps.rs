@@ -12,7 +12,7 @@ use crate::{
 fn a_cap_is_nearly_spent_and_hardly_overrun() {
     let rules = Rules { confirm_replicates: 12, ..Rules::default() };
     let mut spent = Vec::new();
-    for cap in (40..200).step_by(8) {
+    for cap in (40..200_u32).step_by(8) {
         let mut lab = Lab::new(Goal::Minimize, rules);
         lab.push(Event::BudgetSet {
             budget: Budget { cpu_s: Some(f64::from(cap)), ..Budget::default() },
