@@ -29,6 +29,7 @@ usage: cargo xtask <what>
                     what Empiric itself costs per trial, and how busy it keeps its slots
   bench decide [--short] [--studies N] [--trials N] [--threads N]
                     what its verdicts are worth over simulated studies: error, power, price, bias
+  bench digest      what the digest that proposers read costs, and how large it is
   bench search [--trials N] [--seeds N] [--only FUNCTION]
                     tuner and policies against Optuna, on noisy functions written as recipes";
 
@@ -46,6 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["fuzz", ref more @ ..] => fuzz::run(more),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["bench", "search", ref more @ ..] => bench::search(more),
+        ["bench", "digest"] => bench::digest(),
         ["bench", "decide", ref more @ ..] => bench::decide(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);

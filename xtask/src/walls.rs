@@ -26,7 +26,7 @@ const EDGES: [(&str, &[&str]); 20] = [
     ("lineage", &["core", "doors"]),
     ("tasks", &["core"]),
     ("llm", &["core"]),
-    ("agents", &["core", "llm", "sandbox"]),
+    ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
     ("report", &["core", "decide", "lineage"]),
@@ -41,6 +41,7 @@ const EDGES: [(&str, &[&str]); 20] = [
             "executor",
             "ledger",
             "lineage",
+            "llm",
             "sandbox",
             "search",
             "supervise",
@@ -49,7 +50,7 @@ const EDGES: [(&str, &[&str]); 20] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "llm",
             "report", "sandbox", "search", "tasks",
         ],
     ),

@@ -28,6 +28,11 @@ fn read(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// A key, by the variable that the user or the list of providers names for it.
+pub(crate) fn secret(name: &str) -> Option<String> {
+    env::var_os(name)?.into_string().ok().filter(|value| !value.is_empty())
+}
+
 /// Where a test wants this process to end as `kill -9` would; not in what is built for use.
 #[cfg(debug_assertions)]
 pub(crate) fn crash_at() -> Option<empiric_doors::Point> {

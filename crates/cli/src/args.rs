@@ -25,7 +25,7 @@ pub(crate) enum Verb {
     /// Measure a task's noise and try its evaluator before a night is spent on it
     Check(Check),
     /// Run a study, or go on with one: the same command resumes
-    Run(Run),
+    Run(Box<Run>),
     /// Say where a study stands
     Status(Study),
     /// Watch a study on the terminal: curve, slots, events, trials, lineage
@@ -41,13 +41,15 @@ pub(crate) enum Verb {
     /// Write what was found and how, as one self-contained page, as Markdown or as JSON
     Report(Report),
     /// Recompute the hash chain, every commit and blob, and every decision
-    Verify(Study),
+    Verify(Verify),
     /// Take the champion apart: what does not earn its place goes
     Ablate(Ablate),
     /// Take the champion home, as a patch or as a branch
     Export(Export),
     /// Write something down in a study's ledger
     Note(Note),
+    /// Add to a study's library of ideas, list it, drop from it
+    Idea(crate::idea::Idea),
     /// Let a running study start no new trials
     Pause(Study),
     /// Let a paused study go on
@@ -163,9 +165,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N")]
     pub(crate) trials: Option<u32>,
     /// Caps on the whole study, of which each arm may spend an equal part, separated by commas: wall time (2h, 90m, 45s),
-    /// CPU time (10cpuh, 600cpus), GPU time (4gpuh)
+    /// CPU time (10cpuh, 600cpus), GPU time (4gpuh); at a cap on models (5usd, 200ktok, 300calls) the study pauses, and the
+    /// same command with more goes on
     #[arg(long, value_name = "CAPS")]
     pub(crate) budget: Option<String>,
+    #[command(flatten)]
+    pub(crate) models: crate::models::ModelArgs,
     #[command(flatten)]
     pub(crate) machine: Machine,
     /// Everything random derives from it; fixed when the study opens
@@ -242,6 +247,18 @@ fn policies() -> PossibleValuesParser {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Also make every proposal of a model again from its recorded answers, without a network, and compare
+    #[arg(long)]
+    pub(crate) replay: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// The study's directory
     pub(crate) study: PathBuf,
@@ -277,6 +294,9 @@ pub(crate) struct Show {
     /// Also print what its units printed
     #[arg(long)]
     pub(crate) logs: bool,
+    /// Also print its conversation with a model
+    #[arg(long)]
+    pub(crate) calls: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use empiric_core::{Event, Outcome, Record, Study, Verdict, study::State};
+use empiric_core::{Event, IdeaChange, Outcome, Record, Study, Verdict, study::State};
 use empiric_engine::Notice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
@@ -135,6 +135,31 @@ pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
         Event::SegmentOpened { segment, reason, .. } if *segment > 0 => Some(format!(
             "{reason}: scores from here on are not compared with earlier ones; baseline and champion are measured again"
         )),
+        Event::Staffed { arm, team } => Some(format!(
+            "arm {arm}: {} roles, {}",
+            team.roles.len(),
+            if team.models.is_empty() { "no model".to_owned() } else { team.models.join(", ") }
+        )),
+        Event::IdeaAdded { idea, by, sketch, .. } => {
+            let text = format!("idea {idea} by {by}: {}", sketch.text.replace('\n', " "));
+            Some(words::clip(&text, out::talk_columns()))
+        }
+        Event::IdeaChanged { idea, by, change } => {
+            let what = match change {
+                IdeaChange::Dropped { reason } => format!("dropped: {reason}"),
+                IdeaChange::Refused { reason } => format!("refused: {reason}"),
+                IdeaChange::Restored => "restored".to_owned(),
+                IdeaChange::Ranked { priority } => format!("priority {priority}"),
+            };
+            Some(words::clip(&format!("idea {idea} {what} ({by})"), out::talk_columns()))
+        }
+        Event::Learned { by, insight, .. } => {
+            let text = format!("{by} learnt: {}", insight.text.replace('\n', " "));
+            Some(words::clip(&text, out::talk_columns()))
+        }
+        Event::Called { trial, call } => call.fault.map(|fault| {
+            format!("{trial}: {} gave nothing: {}", call.model, fault.name().replace('_', " "))
+        }),
         Event::Proposed { trial, .. } => study
             .course()
             .revisits(*trial)
@@ -142,6 +167,7 @@ pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
         Event::BudgetSet { .. }
         | Event::SegmentOpened { .. }
         | Event::Asked { .. }
+        | Event::Rehearsed { .. }
         | Event::Leased { .. }
         | Event::Measured { .. }
         | Event::Stopped { .. }

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::{
     ambient,
-    args::{DEFAULT_ARM, Diff, Export, Report, Show, Study as StudyArgs, Trials},
+    args::{DEFAULT_ARM, Diff, Export, Report, Show, Study as StudyArgs, Trials, Verify},
+    calls,
     exit::{Failure, Kind},
     out,
     run::shown,
@@ -158,10 +159,14 @@ pub(crate) fn show(args: &Show) -> Result<(), Failure> {
                 attach_logs(&mut replicates, &log);
             }
             object.insert("replicates".to_owned(), replicates);
+            object.insert("calls".to_owned(), calls::summary(trial));
         }
         return Ok(out::json(&row)?);
     }
     out::raw(&words::trial_page(&study, trial))?;
+    if args.calls {
+        calls::show(trial, &blobs)?;
+    }
     if args.logs {
         for replicate in &trial.replicates {
             for unit in replicate.result.iter().flat_map(|result| &result.units) {
@@ -357,11 +362,23 @@ fn quoted(text: &str) -> String {
     }
 }
 
-pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
+pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     let layout = layout(&args.study)?;
-    let found = empiric_engine::verify(&layout)?;
+    let mut found = empiric_engine::verify(&layout)?;
+    let again = args.replay.then(|| empiric_engine::replay(&layout)).transpose()?;
+    if let Some(again) = &again {
+        found.faults.extend(again.faults.iter().cloned());
+        found.ok = found.faults.is_empty();
+    }
     if args.json {
-        out::json(&found)?;
+        let mut value = serde_json::to_value(&found)?;
+        if let (Some(object), Some(again)) = (value.as_object_mut(), &again) {
+            object.insert(
+                "replayed".to_owned(),
+                json!({"proposals": again.proposals, "calls": again.calls}),
+            );
+        }
+        out::json(&value)?;
     } else {
         let checked = &found.checked;
         out::line(&format!(
@@ -373,6 +390,12 @@ pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
             checked.verdicts,
             if checked.sealed { "; sealed" } else { "" }
         ))?;
+        if let Some(again) = &again {
+            out::line(&format!(
+                "{} proposals made again from {} recorded calls",
+                again.proposals, again.calls
+            ))?;
+        }
         for fault in &found.faults {
             let place = fault.event.map(|event| format!("event {event}: ")).unwrap_or_default();
             out::line(&format!("fault: {place}{}", fault.what))?;

@@ -4,13 +4,16 @@ mod ablate;
 mod ambient;
 mod args;
 mod ask;
+mod calls;
 mod canaries;
 mod check;
 mod diagnostics;
 mod doctor;
 mod exit;
+mod idea;
 mod live;
 mod look;
+mod models;
 mod out;
 mod preflight;
 mod run;
@@ -60,6 +63,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Export(args) => look::export(args),
         Verb::Ablate(args) => ablate::ablate(args),
         Verb::Note(args) => ask::note(args),
+        Verb::Idea(args) => idea::idea(args),
         Verb::Pause(args) => ask::pause(args),
         Verb::Resume(args) => ask::resume(args),
         Verb::Stop(args) => ask::stop(args),
@@ -104,12 +108,13 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Export(args) => args.json,
         Verb::Ablate(args) => args.json,
         Verb::Note(args) => args.json,
+        Verb::Idea(args) => args.json(),
         Verb::Submit(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Schema(args) => args.json,
+        Verb::Verify(args) => args.json,
         Verb::Status(args)
         | Verb::Lineage(args)
-        | Verb::Verify(args)
         | Verb::Pause(args)
         | Verb::Resume(args)
         | Verb::Stop(args) => args.json,

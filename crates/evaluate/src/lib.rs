@@ -16,4 +16,4 @@ pub use contract::{Feedback, ResultError, result_schema};
 pub use items::Dealt;
 pub use plan::{Bare, DataEntry, Installation, SlotDirs};
 pub use printed::Printed;
-pub use replicate::{Lost, Runner, UnitSpec, measure};
+pub use replicate::{Lost, Runner, UnitSpec, measure, smoke};

@@ -8,6 +8,7 @@ mod causes;
 mod contract;
 mod faults;
 mod interrupts;
+mod models;
 mod quick;
 mod repeatable;
 mod steering;
