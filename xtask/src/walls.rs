@@ -15,7 +15,7 @@ use crate::tools::root;
 mod causes;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 20] = [
+const EDGES: [(&str, &[&str]); 21] = [
     ("core", &[]),
     ("doors", &[]),
     ("sandbox", &[]),
@@ -29,6 +29,7 @@ const EDGES: [(&str, &[&str]); 20] = [
     ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
+    ("export", &["core", "report"]),
     ("report", &["core", "decide", "lineage"]),
     (
         "engine",
@@ -50,8 +51,8 @@ const EDGES: [(&str, &[&str]); 20] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage", "llm",
-            "report", "sandbox", "search", "tasks",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "export", "ledger",
+            "lineage", "llm", "report", "sandbox", "search", "tasks",
         ],
     ),
     ("arena", &["agents", "core", "decide", "search"]),
@@ -113,14 +114,15 @@ const OWNED: [(&str, &[&str]); 23] = [
     ("libc", &["sandbox"]),
     ("miette", &["cli"]),
     ("nix", &["sandbox", "bench"]),
+    ("parquet", &["export"]),
     ("ratatui", &["cli"]),
-    ("reqwest", &["llm"]),
+    ("reqwest", &["export", "llm"]),
     ("rusqlite", &["ledger"]),
-    ("rustls", &["llm"]),
+    ("rustls", &["export", "llm"]),
     ("seccompiler", &["sandbox"]),
     ("signal-hook", &["cli"]),
     // The ledger takes one-shot replies from it, no runtime.
-    ("tokio", &["bench", "cli", "engine", "executor", "ledger", "llm", "testkit"]),
+    ("tokio", &["bench", "cli", "engine", "executor", "export", "ledger", "llm", "testkit"]),
     ("toml_edit", &["agents"]),
     ("tree-sitter", &["agents", "lineage", "supervise"]),
 ];

@@ -181,11 +181,11 @@ fn section(text: &mut String, channel: Channel, lines: Vec<String>) {
     let mut body = format!("## {heading}\n");
     let mut written = 0;
     for line in &lines {
-        let line = text::cut(line, LINE);
+        let line = text::bounded(line, LINE);
         if body.len() + line.len() + 1 + MORE > room {
             break;
         }
-        body.push_str(line);
+        body.push_str(&line);
         body.push('\n');
         written += 1;
     }

@@ -44,7 +44,7 @@ pub(crate) enum Verb {
     Verify(Verify),
     /// Take the champion apart: what does not earn its place goes
     Ablate(Ablate),
-    /// Take the champion home, as a patch or as a branch
+    /// Take the champion home as a patch or a branch, or the whole study to other programs
     Export(Export),
     /// Write something down in a study's ledger
     Note(Note),
@@ -62,7 +62,7 @@ pub(crate) enum Verb {
     Doctor(Json),
     /// Print a published JSON Schema
     Schema(Schema),
-    /// Print a shell's completions, or the manual page
+    /// Print a shell's completions, the manual page, or a reference of every verb
     Completions(Completions),
 }
 
@@ -198,6 +198,10 @@ pub(crate) struct Run {
     /// Begin without trying the quick canaries of `empiric check` first
     #[arg(long)]
     pub(crate) no_check: bool,
+    /// Run a command on news (keep, paused, stopped, finished, broken), which it gets as JSON on standard input; an address
+    /// to post them to is read from EMPIRIC_WEBHOOK
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) notify: Vec<String>,
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,
@@ -334,6 +338,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("to").required(true))]
 pub(crate) struct Export {
     /// The study's directory
     pub(crate) study: PathBuf,
@@ -344,19 +349,29 @@ pub(crate) struct Export {
     #[arg(long, conflicts_with = "trial")]
     pub(crate) simplified: bool,
     /// Write a patch to this file; `-` is standard output
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "branch",
-        conflicts_with = "branch"
-    )]
+    #[arg(long, value_name = "FILE", group = "to")]
     pub(crate) patch: Option<PathBuf>,
     /// Make a branch of this name in the repository that holds the recipe
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "to")]
     pub(crate) branch: Option<String>,
     /// Replace the branch if it exists
     #[arg(long, requires = "branch")]
     pub(crate) force: bool,
+    /// Write every trial, replicate, unit and measurement as JSON Lines into this directory
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) jsonl: Option<PathBuf>,
+    /// Write the same tables as Parquet files into this directory
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) parquet: Option<PathBuf>,
+    /// Log the study and its trials as runs of the MLflow tracking server at this address
+    #[arg(long, value_name = "URL", group = "to")]
+    pub(crate) mlflow: Option<String>,
+    /// Write TensorBoard event files into this directory, one run per arm
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) tensorboard: Option<PathBuf>,
+    /// Write report, ledger, tables and the champion's patch into this directory, with an RO-Crate manifest and hashes
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) ro_crate: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -424,6 +439,9 @@ pub(crate) struct Submit {
 pub(crate) struct Schema {
     /// Which
     pub(crate) which: SchemaName,
+    /// As a reference in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
     /// Accepted for uniformity: a schema is JSON already
     #[arg(long)]
     pub(crate) json: bool,
@@ -441,7 +459,7 @@ pub(crate) enum SchemaName {
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
-    /// Which shell, or `man`
+    /// Which shell, or `man`, or `markdown`
     pub(crate) shell: Shell,
 }
 
@@ -457,6 +475,8 @@ pub(crate) enum Shell {
     Powershell,
     /// Z shell
     Zsh,
+    /// A reference of every verb, in Markdown
+    Markdown,
     /// The manual page, in roff
     Man,
 }

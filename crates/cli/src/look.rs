@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict, study::State};
+use empiric_core::{
+    BlobId, Outcome, Study, Trial, TrialNo, Verdict,
+    study::{Rules, State},
+};
 use empiric_engine::{Asked, Layout};
 use empiric_ledger::{Blobs, Query, Reader};
 use empiric_lineage::{Export as Branch, Step, Store};
@@ -16,7 +19,7 @@ use crate::{
     exit::{Failure, Kind},
     out,
     run::shown,
-    words,
+    sinks, words,
 };
 
 /// Trials read at one time.
@@ -133,7 +136,8 @@ pub(crate) fn trial_no(study: &Study, word: &str) -> Result<TrialNo, Failure> {
     }
 }
 
-fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
+/// The trial that a word names.
+pub(crate) fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
     let no = trial_no(study, word)?;
     study
         .trial(no)
@@ -348,7 +352,17 @@ fn command(layout: &Layout, study: &Study) -> Result<String, Failure> {
     if !caps.is_empty() {
         words.push(format!("--budget {}", caps.join(",")));
     }
-    words.push(format!("--seed {} --slots {}", study.settings().seed, asked.slots));
+    words.extend(budget.drought.map(|drought| format!("--drought {drought}")));
+    words.extend(budget.target.map(|target| format!("--target {target}")));
+    let settings = study.settings();
+    let (rules, usual) = (settings.rules, Rules::default());
+    if rules.error != usual.error {
+        words.push("--error fwer".to_owned());
+    }
+    if rules.level.to_bits() != usual.level.to_bits() {
+        words.push(format!("--level {}", rules.level));
+    }
+    words.push(format!("--seed {} --slots {}", settings.seed, asked.slots));
     Ok(words.join(" "))
 }
 
@@ -415,6 +429,9 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
 pub(crate) fn export(args: &Export) -> Result<(), Failure> {
     let layout = layout(&args.study)?;
     let study = Reader::open(layout.root())?.study()?;
+    if sinks::export(args, &layout, &study)? {
+        return Ok(());
+    }
     let chosen = match args.simplified {
         true => simplified(&study)?,
         false => trial(&study, &args.trial)?,
@@ -443,7 +460,7 @@ pub(crate) fn export(args: &Export) -> Result<(), Failure> {
             Ok(())
         }
         (None, Some(branch)) => export_branch(args, &layout, &study, baseline, chosen, branch),
-        (None, None) => Err(Failure::say(Kind::Usage, "name --patch or --branch")),
+        (None, None) => Err(Failure::say(Kind::Usage, "name where to export to")),
     }
 }
 

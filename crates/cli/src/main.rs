@@ -16,8 +16,10 @@ mod look;
 mod models;
 mod out;
 mod preflight;
+mod reference;
 mod run;
 mod setup;
+mod sinks;
 mod watch;
 mod words;
 
@@ -146,6 +148,15 @@ fn schema(args: &Schema) -> Result<(), Failure> {
         }
         SchemaName::Task => serde_json::to_value(empiric_tasks::schema())?,
     };
+    if args.md {
+        let (title, which) = match args.which {
+            SchemaName::Task => ("task.toml", "task"),
+            SchemaName::Result => ("Result of an evaluator", "result"),
+            SchemaName::Variables => ("Environment variables", "variables"),
+        };
+        let made_by = format!("empiric schema {which} --md");
+        return Ok(out::raw(&reference::keys(title, &made_by, &schema))?);
+    }
     Ok(out::line(&serde_json::to_string_pretty(&schema)?)?)
 }
 
@@ -154,6 +165,7 @@ fn completions(args: &Completions) -> Result<(), Failure> {
     let mut command = Cli::command();
     let shell = match args.shell {
         Shell::Man => return Ok(clap_mangen::Man::new(command).render(&mut std::io::stdout())?),
+        Shell::Markdown => return Ok(out::raw(&reference::verbs(command))?),
         Shell::Bash => S::Bash,
         Shell::Elvish => S::Elvish,
         Shell::Fish => S::Fish,

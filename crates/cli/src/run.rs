@@ -12,6 +12,7 @@ use empiric_core::{
     study::{Arm, ErrorControl, Rules, Settings},
 };
 use empiric_engine::{ASKED_SCHEMA, Asked, Control, Ended, Engine, Layout, Options};
+use empiric_export::Hook;
 use empiric_ledger::Reader;
 use empiric_report::Status;
 use empiric_sandbox::{Cgroup, Level};
@@ -32,6 +33,7 @@ use crate::{
 const DEFAULT_TRIALS: u32 = 60;
 
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
+    let hooks = hooks(args)?;
     let budget = budget(args)?;
     let ready = setup::ready(&args.task)?;
     let task = &ready.loaded.task;
@@ -69,8 +71,21 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     if !layout.asked().exists() {
         asked.write(&layout)?;
     }
-    let ended = session(options, Live::new(args.json))?;
+    let live = Live::new(args.json).telling(hooks)?;
+    let ended = session(options, live)?;
     conclude(&layout, &ended, args.json)
+}
+
+/// Who is told of news: each `--notify`, and the address in the environment.
+fn hooks(args: &Run) -> Result<Vec<Hook>, Failure> {
+    let command = |text: &String| match shlex::split(text).filter(|words| !words.is_empty()) {
+        Some(words) => Ok(Hook::Command(words)),
+        None => Err(Failure::say(Kind::Usage, format!("`--notify {text}` is no command"))
+            .hint("quotes that are opened must be closed")),
+    };
+    let mut hooks = args.notify.iter().map(command).collect::<Result<Vec<_>, _>>()?;
+    hooks.extend(ambient::webhook().map(Hook::Webhook));
+    Ok(hooks)
 }
 
 /// How a study is asked, from the words; what is fixed when a study opens is taken from the study.
@@ -217,10 +232,14 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
         let engine = Engine::open(options, observer).await?;
         let mut engine = std::pin::pin!(engine.run(controls));
         let mut asked_to_stop = false;
+        let mut last = None;
         let ended = loop {
             tokio::select! {
                 biased;
-                Some(notice) = notices.recv() => live.show(&notice)?,
+                Some(notice) = notices.recv() => {
+                    live.show(&notice)?;
+                    last = Some(notice.study);
+                }
                 ended = &mut engine => break ended,
                 _ = interrupts.recv() => {
                     let word = if asked_to_stop { Control::Kill } else { Control::Stop };
@@ -237,6 +256,10 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
         };
         while let Ok(notice) = notices.try_recv() {
             live.show(&notice)?;
+            last = Some(notice.study);
+        }
+        if let (Ok(Ended::Broken(why)), Some(study)) = (&ended, &last) {
+            live.broken(study, why);
         }
         live.end();
         Ok(ended?)

@@ -11,6 +11,15 @@ use empiric_ledger::Submission;
 use empiric_lineage::{CommitSpec, Merge, Rules, Store};
 use jiff::Timestamp;
 
+/// What an edit is held to besides the task's rules.
+#[derive(Default)]
+struct Within<'a> {
+    /// The surface that it stays in.
+    surface: Option<&'a str>,
+    /// Whether it may change nothing.
+    placebo: bool,
+}
+
 /// What every proposal needs; the same for a whole session.
 pub(crate) struct Workshop {
     pub(crate) store: Arc<Store>,
@@ -71,7 +80,8 @@ impl Workshop {
         };
         // Whoever was asked for nothing in particular is held to the surface it claims.
         let surface = ask.surface.clone().or_else(|| draft.surface.clone());
-        self.tree(draft, &edits, surface.as_deref(), study)
+        let within = Within { surface: surface.as_deref(), placebo: proposer.placebo() };
+        self.tree(draft, &edits, &within, study)
     }
 
     /// Makes a submission a commit. Blocks.
@@ -105,7 +115,7 @@ impl Workshop {
             .into_iter()
             .map(|(path, text)| (path, text.map(String::into_bytes)))
             .collect();
-        let edit = self.tree(draft, &edits, None, study)?;
+        let edit = self.tree(draft, &edits, &Within::default(), study)?;
         self.seal(trial, edit, study, at)
     }
 
@@ -146,7 +156,7 @@ impl Workshop {
             inspection: Inspection::default(),
             detail: serde_json::Value::Null,
         };
-        let edit = self.checked(draft, new, None, study)?;
+        let edit = self.checked(draft, new, &Within::default(), study)?;
         self.seal(trial, edit, study, at)
     }
 
@@ -155,7 +165,7 @@ impl Workshop {
         &self,
         mut edit: Edit,
         edits: &BTreeMap<String, Option<Vec<u8>>>,
-        surface: Option<&str>,
+        within: &Within<'_>,
         study: &Study,
     ) -> Result<Edit, Failure> {
         for no in &edit.parents {
@@ -166,7 +176,7 @@ impl Workshop {
         edit.tree = self.store.apply(base, edits).map_err(|error| {
             Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(error.to_string())
         })?;
-        self.checked(edit, base, surface, study)
+        self.checked(edit, base, within, study)
     }
 
     /// The edit with what it changes of `base`, once the rules have let its tree pass.
@@ -174,11 +184,12 @@ impl Workshop {
         &self,
         mut edit: Edit,
         base: TreeId,
-        surface: Option<&str>,
+        within: &Within<'_>,
         study: &Study,
     ) -> Result<Edit, Failure> {
-        match self.rules.check(&self.store, base, edit.tree, surface) {
+        match self.rules.check(&self.store, base, edit.tree, within.surface) {
             Ok(None) => {}
+            Ok(Some(failure)) if within.placebo && failure.cause == Cause::EmptyEdit => {}
             Ok(Some(failure)) => return Err(failure),
             Err(error) => return Err(harness(&error)),
         }

@@ -57,7 +57,7 @@ fn a_digest_tells_what_happened() {
         }
     }
     let newest = study.keeps().last().unwrap();
-    assert!(text.contains(&format!("- {newest} +")), "{text}");
+    assert!(text.contains(&format!("- {newest} ")), "{text}");
     assert!(text.contains("remedies tried"), "{text}");
     assert!(text.contains("artifact_too_large -"), "{text}");
     assert!(text.contains("direction right"), "{text}");

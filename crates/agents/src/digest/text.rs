@@ -54,8 +54,16 @@ pub(super) fn data(text: &str, limit: usize) -> String {
     format!("«{}»", one_line(text, limit))
 }
 
-/// At most `limit` bytes of `text`, cut between characters.
-pub(super) fn cut(text: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    &text[..end]
+/// `line` in at most `limit` bytes; data that are cut off still end as data.
+pub(super) fn bounded(line: &str, limit: usize) -> String {
+    if line.len() <= limit {
+        return line.to_owned();
+    }
+    let room = limit.saturating_sub('»'.len_utf8());
+    let end = (0..=room).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    let mut cut = line[..end].to_owned();
+    if cut.matches('«').count() > cut.matches('»').count() {
+        cut.push('»');
+    }
+    cut
 }

@@ -103,7 +103,8 @@ impl Errands for House {
 
     fn diff(&self, old: &Files, new: &Files) -> String {
         let changed = new.iter().filter(|(path, text)| old.get(*path) != Some(text));
-        changed.map(|(path, text)| format!("+++ {path}\n+{text}")).collect()
+        let side = |text: &str| text.lines().map(|line| format!("+{line}\n")).collect::<String>();
+        changed.map(|(path, text)| format!("+++ {path}\n{}", side(text))).collect()
     }
 
     fn idea(&self, by: &str, sketch: Sketch) -> Result<(), Failure> {

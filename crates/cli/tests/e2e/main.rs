@@ -4,6 +4,7 @@
 
 mod ablation;
 mod arms;
+mod book;
 mod causes;
 mod contract;
 mod faults;
