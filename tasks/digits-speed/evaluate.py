@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-SPLITS = ("search", "select", "report")
 LARGEST_FILE = 1 << 20
-UNREADABLE = -1  # instead of a label: left out of the accuracy, and seen in the number of samples
+UNREADABLE = -1  # instead of a label: left out of the scores, and seen in the number of samples
 
 
 class RecipeFault(Exception):
@@ -22,21 +21,20 @@ class RecipeFault(Exception):
 
 def main():
     hidden = Path(os.environ["EMPIRIC_DATA"]) / "hidden"
-    labels, splits = np.load(hidden / "labels.npy"), np.load(hidden / "splits.npy")
+    labels = np.load(hidden / "labels.npy")
+    splits = json.loads(Path(os.environ["EMPIRIC_SPLITS"]).read_text(encoding="utf-8"))
     predictions = read(Path(os.environ["EMPIRIC_ARTIFACTS"]) / "predictions.npy", len(labels))
-    read_at_all = predictions >= 0
     right = predictions == labels
-    parts = {name: read_at_all & (splits == index) for index, name in enumerate(SPLITS)}
-    scores = {name: {"accuracy": float(right[part].mean()) if part.any() else 0.0} for name, part in parts.items()}
-    agreement = {name: float(right[splits == index].mean()) for index, name in enumerate(SPLITS)}
-    seen = splits == SPLITS.index("search")
+    parts = {name: np.array(ids, dtype=np.int64) for name, ids in splits.items()}
+    if any((predictions[part] < 0).all() for part in parts.values()):
+        raise RecipeFault("predictions.npy holds no label at all for one of the splits")
+    seen = parts["search"]
     write(
         Path(os.environ["EMPIRIC_RESULT"]),
         {
-            "metrics": scores.pop("search"),
-            "splits": scores,
-            "samples": {name: int(part.sum()) for name, part in parts.items()},
-            "agreement": agreement,
+            # Empiric knows the splits, and takes the means over each.
+            "scores": {"accuracy": {str(n): int(right[n]) for n in np.flatnonzero(predictions >= 0)}},
+            "agreement": {name: float(right[part].mean()) for name, part in parts.items()},
             "outputs": hashlib.sha256(predictions.astype("<i8").tobytes()).hexdigest(),
             "feedback": feedback(predictions[seen], labels[seen]),
         },

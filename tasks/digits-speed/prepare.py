@@ -2,8 +2,8 @@
 
 `digits.csv.gz` lies next to this file, out of a recipe's reach: one line per 8x8 image, 64 pixels from 0 to 16, then
 the label. Half of the images become labelled training examples. Every other image becomes COPIES unlabelled test
-images, all in one of the three splits. The splits are equal in classes and in difficulty, so that their accuracies
-can be compared.
+images. Empiric deals these to the splits, as task.toml says: copies of one image stay together, and classes and degrees
+of difficulty are dealt evenly, so that accuracies of different splits can be compared.
 """
 
 import os
@@ -19,7 +19,7 @@ TRAINING = 897
 SIDE = 10
 NOISE = 0.09
 COPIES = 3
-SPLITS = ("search", "select", "report")
+DEGREES = 12  # of difficulty
 
 
 def main():
@@ -37,13 +37,15 @@ def main():
     np.save(public / "train_labels.npy", labels[:TRAINING])
 
     images, labels = images[TRAINING:], labels[TRAINING:]
-    splits = deal(images, labels)
-    images, labels, splits = (np.concatenate([part] * COPIES) for part in (images, labels, splits))
+    strata = [f"{label}-{degree}" for label, degree in zip(labels, degrees(images, labels))]
+    sources = np.resize(np.arange(len(images)), COPIES * len(images))
     # The images are public and so is this file: only the order is nobody's to know.
-    order = np.random.default_rng().permutation(len(images))
-    np.save(public / "test_images.npy", place(images[order], rng))
-    np.save(hidden / "labels.npy", labels[order])
-    np.save(hidden / "splits.npy", splits[order])
+    order = np.random.default_rng().permutation(len(sources))
+    np.save(public / "test_images.npy", place(images[sources[order]], rng))
+    np.save(hidden / "labels.npy", labels[sources[order]])
+    with (hidden / "items.csv").open("w", encoding="utf-8") as items:
+        items.write("id,image,stratum\n")
+        items.writelines(f"{n},{source},{strata[source]}\n" for n, source in enumerate(sources[order]))
 
 
 def place(images, rng):
@@ -55,18 +57,14 @@ def place(images, rng):
     return canvas.astype(np.float32)
 
 
-def deal(images, labels):
-    """The split of each image: dealt to and fro, class by class, from the hardest to the easiest."""
+def degrees(images, labels):
+    """How hard each image is, from 0 to DEGREES - 1: how near one of another class is, against one of its own."""
     flat = images.reshape(len(images), -1)
     distance = ((flat[:, None, :] - flat[None, :, :]) ** 2).sum(-1)
     np.fill_diagonal(distance, np.inf)
     same = labels[:, None] == labels[None, :]
     hardness = np.where(same, distance, np.inf).min(1) / np.where(same, np.inf, distance).min(1)
-    splits = np.empty(len(images), np.int64)
-    there = np.arange(len(SPLITS))
-    turns = np.resize(np.concatenate([there, there[::-1]]), len(images))
-    splits[np.lexsort((-hardness, labels))] = turns
-    return splits
+    return DEGREES * hardness.argsort().argsort() // len(hardness)
 
 
 if __name__ == "__main__":

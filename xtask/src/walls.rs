@@ -107,6 +107,7 @@ const OWNED: [(&str, &[&str]); 24] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("csv", &["tasks"]),
     ("diffy", &["lineage"]),
     ("gix", &["lineage"]),
     ("imara-diff", &["lineage"]),

@@ -381,6 +381,8 @@ fn task() -> Task {
         evaluator: None,
         metric: Metric { name: LOSS.to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,

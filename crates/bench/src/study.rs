@@ -78,6 +78,7 @@ impl Bench {
             installation: Installation {
                 task: Arc::new(self.loaded.task),
                 data_dir: self.loaded.root.clone(),
+                splits: None,
                 root: self.loaded.root,
                 path: environment.bin.into_iter().collect(),
                 read: environment.read_paths,
@@ -101,6 +102,7 @@ impl Bench {
             clock: Arc::new(jiff::Timestamp::now),
             host: "bench".to_owned(),
             search: true,
+            ablate: None,
         })
     }
 }

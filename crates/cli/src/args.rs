@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Report(Report),
     /// Recompute the hash chain, every commit and blob, and every decision
     Verify(Verify),
+    /// Take the champion apart: what does not earn its place goes
+    Ablate(Ablate),
     /// Take the champion home as a patch or a branch, or the whole study to other programs
     Export(Export),
     /// Write something down in a study's ledger
@@ -292,6 +294,9 @@ pub(crate) struct Trials {
     /// Only trials with this verdict or failure cause
     #[arg(long, value_name = "OUTCOME")]
     pub(crate) outcome: Option<String>,
+    /// Only trials that no other one beats on all objectives of the task
+    #[arg(long, conflicts_with = "outcome")]
+    pub(crate) pareto: bool,
     /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
@@ -359,6 +364,9 @@ pub(crate) struct Export {
     /// Which trial
     #[arg(long, value_name = "TRIAL", default_value = "champion")]
     pub(crate) trial: String,
+    /// The champion without what `empiric ablate` found not to earn its place, as one change
+    #[arg(long, conflicts_with = "trial")]
+    pub(crate) simplified: bool,
     /// Write a patch to this file; `-` is standard output
     #[arg(long, value_name = "FILE", group = "to")]
     pub(crate) patch: Option<PathBuf>,
@@ -384,6 +392,19 @@ pub(crate) struct Export {
     #[arg(long, value_name = "DIR", group = "to")]
     pub(crate) ro_crate: Option<PathBuf>,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ablate {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// How much worse the simpler champion may be: a number in the metric's unit, or a share of the champion's gain such as
+    /// 10% [default: 10%]
+    #[arg(long, value_name = "MARGIN")]
+    pub(crate) margin: Option<String>,
+    /// Stream events as JSON lines, ending with an ablation_summary
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -147,11 +147,20 @@ pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
         }
         Event::ReportOpened { champions } => {
             let champions: Vec<String> = champions.iter().map(ToString::to_string).collect();
-            Some(format!(
-                "closing comparison of {} and the baseline on seeds and data held back until now",
-                champions.join(", ")
-            ))
+            let what = match study.report_openings() {
+                0 | 1 => "on seeds and data held back until now".to_owned(),
+                times => format!(
+                    "on the report split, which is opened for the {} time",
+                    words::nth(times)
+                ),
+            };
+            Some(format!("closing comparison of {} and the baseline {what}", champions.join(", ")))
         }
+        Event::AblationOpened { champion, margin, hunks } => Some(format!(
+            "{champion} is taken apart: {} of it, each of which must be worth more than {} to stay",
+            words::counted(hunks.len(), "hunk"),
+            words::number(*margin),
+        )),
         Event::Noted { by, text } => {
             Some(words::clip(&format!("note by {by}: {text}"), out::talk_columns()))
         }

@@ -76,6 +76,9 @@ pub(crate) fn trials(args: &Trials) -> Result<(), Failure> {
         out::line(&head)?;
     }
     let width = out::print_columns();
+    if args.pareto {
+        return pareto(args, &study, width);
+    }
     let mut after = None;
     loop {
         let query = Query { after, limit: PAGE, verdict, cause: cause.clone(), ..Query::default() };
@@ -92,6 +95,29 @@ pub(crate) fn trials(args: &Trials) -> Result<(), Failure> {
             return Ok(());
         }
     }
+}
+
+/// The trials that no other one beats, with their values on all objectives.
+fn pareto(args: &Trials, study: &Study, width: usize) -> Result<(), Failure> {
+    if study.task().objectives.is_empty() {
+        let what = "the task has one objective, so the best trial is its champion";
+        return Err(
+            Failure::say(Kind::Input, what).hint("`[[objective]]` in task.toml names further ones")
+        );
+    }
+    for row in empiric_report::pareto(study) {
+        if args.json {
+            out::json(&row)?;
+            continue;
+        }
+        out::line(&words::trial_line(study, trial(study, &row.trial)?, width))?;
+        let values = row.objectives.iter().map(|point| {
+            let [low, high] = point.interval.map(words::number);
+            format!("{} {} [{low}, {high}]", point.metric, words::number(point.mean))
+        });
+        out::line(&format!("      {}", values.collect::<Vec<_>>().join(", ")))?;
+    }
+    Ok(())
 }
 
 /// The trial that a word names: `t17`, `17`, `champion`, `baseline`.
@@ -429,7 +455,10 @@ pub(crate) fn export(args: &Export) -> Result<(), Failure> {
     if sinks::export(args, &layout, &study)? {
         return Ok(());
     }
-    let chosen = trial(&study, &args.trial)?;
+    let chosen = match args.simplified {
+        true => simplified(&study)?,
+        false => trial(&study, &args.trial)?,
+    };
     if chosen.no == TrialNo::BASELINE {
         return Err(Failure::say(
             Kind::Input,
@@ -458,6 +487,21 @@ pub(crate) fn export(args: &Export) -> Result<(), Failure> {
     }
 }
 
+/// The champion without what did not earn its place.
+fn simplified(study: &Study) -> Result<&Trial, Failure> {
+    let found = empiric_decide::ablate::ablated(study);
+    let hint = "`empiric ablate` takes the champion apart";
+    let found = found.ok_or_else(|| {
+        Failure::say(Kind::Input, "no champion of this study was taken apart").hint(hint)
+    })?;
+    if !found.done {
+        let what = format!("the ablation of {} has not ended", found.champion);
+        return Err(Failure::say(Kind::Input, what).hint("`empiric ablate` goes on with it"));
+    }
+    // Where all hunks earned their place, the champion is as simple as it gets.
+    trial(study, &found.simplified.unwrap_or(found.champion).to_string())
+}
+
 fn export_branch(
     args: &Export,
     layout: &Layout,
@@ -473,7 +517,8 @@ fn export_branch(
             .hint("--patch writes the same change as a file")
     })?;
     let prefix = recipe.strip_prefix(repository).unwrap_or(&recipe).to_string_lossy().into_owned();
-    let steps: Vec<Step> = chain(study, chosen)
+    let steps = if args.simplified { vec![chosen] } else { chain(study, chosen) };
+    let steps: Vec<Step> = steps
         .iter()
         .filter_map(|trial| {
             let edit = trial.edit.as_ref()?;

@@ -1,5 +1,6 @@
 //! The `empiric` program: words in, words out.
 
+mod ablate;
 mod ambient;
 mod args;
 mod ask;
@@ -64,6 +65,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Report(args) => look::report(args),
         Verb::Verify(args) => look::verify(args),
         Verb::Export(args) => look::export(args),
+        Verb::Ablate(args) => ablate::ablate(args),
         Verb::Note(args) => ask::note(args),
         Verb::Idea(args) => idea::idea(args),
         Verb::Pause(args) => ask::pause(args),
@@ -110,6 +112,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Diff(args) => args.json,
         Verb::Report(args) => args.json,
         Verb::Export(args) => args.json,
+        Verb::Ablate(args) => args.json,
         Verb::Note(args) => args.json,
         Verb::Idea(args) => args.json(),
         Verb::Submit(args) => args.json,

@@ -179,6 +179,17 @@ pub(crate) struct Place {
     pub(crate) cgroup: Cgroup,
 }
 
+impl Place {
+    /// Where the study that `asked` describes runs, on this machine.
+    pub(crate) fn of(asked: &Asked) -> Result<Self, Failure> {
+        let sandbox = clap::ValueEnum::from_str(&asked.sandbox, true).map_err(|_| {
+            Failure::say(Kind::Study, format!("study.toml asks for sandbox `{}`", asked.sandbox))
+        })?;
+        let (level, capabilities) = setup::level(sandbox)?;
+        Ok(Self { slots: asked.slots, level, cgroup: capabilities.cgroup })
+    }
+}
+
 /// Everything a session needs, on this machine.
 pub(crate) fn options(
     ready: Ready,
@@ -206,6 +217,7 @@ pub(crate) fn options(
         clock: ambient::clock(),
         host: ambient::machine(),
         search,
+        ablate: None,
     })
 }
 
@@ -299,6 +311,11 @@ fn conclude(layout: &Layout, ended: &Ended, json: bool) -> Result<(), Failure> {
     } else {
         out::raw(&words::summary(&status, &study, &shown(layout)))?;
     }
+    exit(ended)
+}
+
+/// How a session's end is told to whoever called.
+pub(crate) fn exit(ended: &Ended) -> Result<(), Failure> {
     match ended {
         Ended::Finished(_) => Ok(()),
         Ended::Paused(why) => {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use empiric_engine::{Asked, Layout, QuickAsked};
-use empiric_evaluate::{Bare, DataEntry, Installation};
+use empiric_evaluate::{Bare, DataEntry, Dealt, Installation};
 use empiric_sandbox::{Capabilities, Level, probe};
 use empiric_tasks::{Diagnostic, Environments, Host, Loaded, Quick, Step, Watch};
 use indicatif::ProgressBar;
@@ -156,6 +156,10 @@ fn build(
             read: bare.read_paths,
             vars: bare.vars,
         }),
+        splits: data
+            .splits
+            .as_ref()
+            .map(|dealt| Arc::new(Dealt::new(dealt.path.clone(), &dealt.assignment))),
         data_dir: data_dir.map_or_else(|| loaded.root.clone(), Path::to_owned),
         data: data
             .entries

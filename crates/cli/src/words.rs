@@ -1,7 +1,7 @@
 //! Numbers and trials as people read them.
 
 use empiric_core::{Outcome, Study, Trial, Verdict};
-use empiric_report::Status;
+use empiric_report::{AblationStatus, Status};
 
 pub(crate) use empiric_core::quote::clean;
 
@@ -26,6 +26,20 @@ pub(crate) fn percent(value: f64, reference: f64) -> String {
         String::new()
     } else {
         format!("{:+.2} %", 100.0 * value / reference.abs())
+    }
+}
+
+/// A count and its noun.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Second, third, fourth.
+pub(crate) fn nth(n: u32) -> String {
+    match n {
+        2 => "second".to_owned(),
+        3 => "third".to_owned(),
+        n => format!("{n}th"),
     }
 }
 
@@ -115,6 +129,69 @@ pub(crate) fn alarm(study: &Study) -> String {
     status.noise.alarm(status.deterministic, status.baseline.mean.unwrap_or(f64::NAN))
 }
 
+/// What became of a champion that was taken apart, hunk by hunk.
+pub(crate) fn ablation(found: &AblationStatus, study: &Study) -> String {
+    use std::fmt::Write as _;
+    let unit = &study.task().metric.unit;
+    let space = if unit.is_empty() { "" } else { " " };
+    let mut text = format!(
+        "{} taken apart; a hunk goes if the champion is shown to be no worse by {}{space}{unit} without it\n",
+        found.champion,
+        number(found.margin),
+    );
+    let widest = found.hunks.iter().map(|hunk| hunk.hunk.chars().count()).max().unwrap_or(4).max(4);
+    let _ =
+        writeln!(text, "  {:<widest$}  {:<5}  {:>10}  {:<24}", "hunk", "trial", "worth", "95 %");
+    for hunk in &found.hunks {
+        let interval = hunk
+            .interval
+            .map_or_else(String::new, |[low, high]| format!("[{}, {}]", signed(low), signed(high)));
+        let standing = hunk.words();
+        let _ = writeln!(
+            text,
+            "  {:<widest$}  {:<5}  {:>10}  {interval:<24}  {standing}",
+            hunk.hunk,
+            hunk.trial.as_deref().unwrap_or_default(),
+            hunk.worth.map(signed).unwrap_or_default(),
+        );
+    }
+    let _ = match (&found.simplified, found.done) {
+        (Some(simplified), _) => {
+            let gone = found.hunks.iter().filter(|hunk| hunk.gone).count();
+            writeln!(text, "  simplified champion {simplified}: without {}", counted(gone, "hunk"))
+        }
+        (None, true) => writeln!(text, "  every hunk stays"),
+        (None, false) => writeln!(text, "  not ended; the same command goes on"),
+    };
+    text
+}
+
+/// What stands beside the search, in lines of a summary.
+fn beside(status: &Status, text: &mut String) {
+    use std::fmt::Write as _;
+    if status.report_openings > 1 {
+        let _ = writeln!(
+            text,
+            "  report    opened {} times: what it says is no longer untouched by choice",
+            status.report_openings
+        );
+    }
+    if let Some(found) = &status.ablation {
+        let gone = found.hunks.iter().filter(|hunk| hunk.gone).count();
+        let what = match &found.simplified {
+            Some(simplified) => format!("{simplified} is without {gone}"),
+            None if found.done => "all stay".to_owned(),
+            None => "not ended".to_owned(),
+        };
+        let hunks = counted(found.hunks.len(), "hunk");
+        let _ = writeln!(text, "  ablation  {} of {}: {what}", hunks, found.champion);
+    }
+    if !status.pareto.is_empty() {
+        let trials: Vec<&str> = status.pareto.iter().map(|row| row.trial.as_str()).collect();
+        let _ = writeln!(text, "  pareto    {}", trials.join(", "));
+    }
+}
+
 /// The words a study ends with, and `status` prints.
 pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
     use std::fmt::Write as _;
@@ -183,6 +260,7 @@ pub(crate) fn summary(status: &Status, study: &Study, dir: &str) -> String {
             }
         }
     }
+    beside(status, &mut text);
     let failed: u32 = status.outcomes.failed.values().sum();
     let _ = writeln!(
         text,

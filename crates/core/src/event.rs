@@ -9,15 +9,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ask, Budget, Call, Edit, IdeaChange, IdeaNo, Insight, Outcome, Purpose, Quarantine, Rehearsal,
-    ReplicateId, Seed, Sketch, StudyId, Task, Team, TrialNo,
+    Ask, Budget, Call, Edit, Hunk, IdeaChange, IdeaNo, Insight, Outcome, Purpose, Quarantine,
+    Rehearsal, ReplicateId, Seed, Sketch, StudyId, Task, Team, TrialNo,
     study::{Fixed, Settings},
     trial::Measured,
 };
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
 /// written, by an older Empiric.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// An event with its place and time in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,6 +188,15 @@ pub enum Event {
         /// The champions compared with the baseline and with one another, one of each arm that has one.
         champions: Vec<TrialNo>,
     },
+    /// The champion is taken apart: each hunk of it is taken away by a trial, and what does not earn its place goes.
+    AblationOpened {
+        /// The champion.
+        champion: TrialNo,
+        /// How much worse a simpler trial may be, in the metric's unit.
+        margin: f64,
+        /// What it changes of the baseline.
+        hunks: Vec<Hunk>,
+    },
     /// A person or an agent wrote something down.
     Noted {
         /// Who.
@@ -219,7 +228,7 @@ pub enum Event {
 
 impl Event {
     /// Every event's name.
-    pub const NAMES: [&'static str; 23] = [
+    pub const NAMES: [&'static str; 24] = [
         "study_opened",
         "session_started",
         "segment_opened",
@@ -238,6 +247,7 @@ impl Event {
         "quarantined",
         "concluded",
         "report_opened",
+        "ablation_opened",
         "noted",
         "paused",
         "resumed",
@@ -267,6 +277,7 @@ impl Event {
             Self::Quarantined { .. } => "quarantined",
             Self::Concluded { .. } => "concluded",
             Self::ReportOpened { .. } => "report_opened",
+            Self::AblationOpened { .. } => "ablation_opened",
             Self::Noted { .. } => "noted",
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
@@ -297,6 +308,7 @@ impl Event {
             | Self::IdeaChanged { .. }
             | Self::Learned { .. }
             | Self::ReportOpened { .. }
+            | Self::AblationOpened { .. }
             | Self::Noted { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }

@@ -4,6 +4,7 @@
 //! Pure by rule: no I/O, no clock, no environment, no threads. Whatever is decided from these types can be decided
 //! again from the ledger alone.
 
+pub mod ablation;
 pub mod budget;
 pub mod call;
 pub mod course;
@@ -15,17 +16,20 @@ pub mod lines;
 pub mod lore;
 pub mod measure;
 pub mod outcome;
+pub mod pareto;
 pub mod quote;
 pub mod redline;
 pub mod sample;
 pub mod seed;
 pub mod signature;
 pub mod spend;
+pub mod splits;
 pub mod study;
 pub mod task;
 pub mod team;
 pub mod trial;
 
+pub use ablation::{Ablation, Hunk};
 pub use budget::{Budget, Cost};
 pub use call::{Call, CallFault, Caller, Rehearsal, Spending};
 pub use course::{Complexity, Course};
@@ -37,11 +41,13 @@ pub use lines::Lines;
 pub use lore::Lore;
 pub use measure::{Bound, Gate, Goal, Measurement, Metric, Provenance, Split};
 pub use outcome::{Blame, Cause, Failure, Outcome, Phase, Verdict};
+pub use pareto::Pareto;
 pub use redline::{Concern, Inspection, Quarantine, RedLine, Severity};
 pub use sample::{Noise, Sample};
 pub use seed::{Purpose, Seed};
 pub use signature::Signature;
 pub use spend::{Money, Spend, Usage};
+pub use splits::{Assignment, Splits};
 pub use study::Study;
 pub use task::Task;
 pub use team::{Role, Team};

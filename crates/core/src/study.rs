@@ -9,11 +9,12 @@ use imbl::{OrdMap, Vector};
 use jiff::Timestamp;
 
 use crate::{
-    Budget, Cost, Event, Noise, Outcome, Purpose, Record, Replicate, ReplicateId, Sample, Split,
-    StudyId, Task, Trial, TrialNo, Verdict,
+    Ablation, Budget, Cost, Event, Noise, Outcome, Pareto, Purpose, Record, Replicate, ReplicateId,
+    Sample, Split, StudyId, Task, Trial, TrialNo, Verdict, ablation::ABLATE,
 };
 
 mod asked;
+mod beside;
 mod library;
 mod look;
 mod progress;
@@ -52,6 +53,10 @@ pub struct Study {
     notes: Vector<(String, String)>,
     cost: Cost,
     last_at: Option<Timestamp>,
+    openings: u32,
+    ablation: Option<Arc<Ablation>>,
+    pareto: Pareto,
+    finished: u32,
     library: Library,
 }
 
@@ -119,6 +124,10 @@ impl Study {
             notes: Vector::new(),
             cost: Cost::default(),
             last_at: None,
+            openings: 0,
+            ablation: None,
+            pareto: Pareto::default(),
+            finished: 0,
             library: Library::default(),
         })
     }
@@ -169,6 +178,8 @@ impl Study {
                 self.budget = *budget;
                 if self.state == State::Finished {
                     self.state = State::Running;
+                    // Whatever is found from here on is compared anew, and that the split was open before is counted.
+                    self.report_voided();
                 }
             }
             Event::Asked { trial, arm, ask } => {
@@ -192,6 +203,9 @@ impl Study {
                     self.arms.insert(Arc::from(&**arm), Arc::clone(&self.bare));
                 }
                 self.progress(*trial, |own| own.asked(*trial));
+                if let Some(ablation) = self.ablation.as_mut().filter(|_| arm == ABLATE) {
+                    Arc::make_mut(ablation).asked(*trial, ask);
+                }
             }
             Event::Called { trial, call } => {
                 self.trial_mut(*trial).map_err(fail)?.calls.push(call.clone());
@@ -238,6 +252,7 @@ impl Study {
             Event::Measured { replicate, trial, result } => {
                 self.end_lease(*replicate, *trial).map_err(fail)?;
                 self.cost += Cost { wall_s: 0.0, ..result.cost };
+                self.finished += 1;
                 let found = self.trial_mut(*trial).map_err(fail)?;
                 let mut measured = None;
                 if let Some(held) = found.replicates.iter_mut().rfind(|held| held.id == *replicate)
@@ -287,6 +302,13 @@ impl Study {
                 for champion in champions {
                     self.progress(*champion, |own| own.report_opened(*champion));
                 }
+                self.openings += 1;
+            }
+            Event::AblationOpened { champion, margin, hunks } => {
+                if champion.0 as usize >= self.trials.len() {
+                    return Err(fail(format!("there is no trial {champion}")));
+                }
+                self.ablation = Some(Arc::new(Ablation::new(*champion, *margin, hunks.clone())));
             }
             Event::Noted { by, text } => self.notes.push_back((by.clone(), text.clone())),
             Event::Paused { .. } => self.state = State::Paused,
@@ -296,6 +318,7 @@ impl Study {
         }
         let subject =
             record.event.trial().and_then(|no| self.trials.get(no.0 as usize)).map(Arc::clone);
+        self.pareto.take(&self.task, self.segment, record, subject.as_deref());
         if let Some(no) = record.event.trial().filter(|no| *no != TrialNo::BASELINE) {
             let task = Arc::clone(&self.task);
             self.progress(no, |own| own.follows(&task, record, subject.as_deref()));
@@ -386,7 +409,9 @@ impl Study {
             let row = self.row_of(trial);
             row.returned.extend(shares);
             row.keeps += 1;
-            let gain = self.standing(over) + gain;
+            // What a simplified champion gives up, no more than was allowed, does not put it behind the one it simplifies.
+            let simplified = self.trials.get(trial.0 as usize).is_some_and(|t| t.arm == ABLATE);
+            let gain = self.standing(over) + if simplified { gain.max(0.0) } else { gain };
             self.won.insert(trial, Won { over, gain });
         }
         self.noise = self.noise.with(&self.spread(trial));

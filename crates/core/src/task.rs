@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Gate, Metric, Provenance};
+use crate::{Gate, Metric, Provenance, Splits};
 
 /// A task: recipe, evaluator, data, metric, gates, limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,13 @@ pub struct Task {
     pub evaluator: Option<Command>,
     /// What is improved.
     pub metric: Metric,
+    /// What else is worth having: trials that no other one beats on all of these and the metric are archived. Verdicts are
+    /// made on the metric alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objectives: Vec<Metric>,
+    /// Splits that Empiric makes; without it they are the evaluator's business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splits: Option<Splits>,
     /// Regular expression with one group, for a self-reported metric that is printed in another form.
     pub pattern: Option<String>,
     /// Hard constraints.

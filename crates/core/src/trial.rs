@@ -177,10 +177,17 @@ pub struct Measured {
     /// The evaluator's words for proposers: bounded, control characters removed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub feedback: String,
+    /// Where the evaluator scores item by item, the metric's scores of the select split's items in the order they were
+    /// dealt; beyond [`MAX_ITEMS`], means over as many runs of neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<f32>,
     /// What the evaluator says of its own work, for the supervisor.
     #[serde(default, skip_serializing_if = "Testimony::is_empty")]
     pub testimony: Testimony,
 }
+
+/// Most scores of items that one replicate is remembered by.
+pub const MAX_ITEMS: usize = 512;
 
 /// What an evaluator says of how it scored: optional, and compared with what it said of the baseline.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

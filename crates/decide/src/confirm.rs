@@ -4,11 +4,13 @@
 use empiric_core::{Outcome, Phase, Purpose, Verdict, study::Rules};
 
 use crate::{
+    ablate,
     compare::{self, Ruling, Weighed},
     contest::{Contest, gain_from},
     gates::{self, Standing},
+    items,
     places::{Places, Wants},
-    spending,
+    reserve, spending,
     stats::{Contrast, Sample},
     step::{self, Kept, Step},
     words,
@@ -38,6 +40,7 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
     };
     let mut weighed = None;
     let mut end = 0;
+    let margin = contest.margin.unwrap_or(0.0);
     while end < most {
         end = if end == 0 { FIRST.min(most) } else { (end + NEXT).min(most) };
         let range = arena.from..arena.from.saturating_add(end);
@@ -45,28 +48,48 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
         wants.need_pairs(&arena.own, &arena.champion, range.clone());
         wants.need(&contest.baseline, contest.noise_places());
         if let Some(step) = wants.step() {
-            return step::afforded(contest.study, step);
+            // An ablation is asked for, whatever is left of the budget of a search.
+            return match contest.margin {
+                Some(_) => step,
+                None => reserve::afforded(contest.whole, contest.trial, Some(end), step),
+            };
         }
         let near = match standing(contest, &arena.own, range.clone()) {
             Standing::Hold => None,
             Standing::Near(failure) => Some(failure),
             Standing::Miss(failure) => return Step::Conclude(Outcome::Failed(failure)),
         };
-        let pairs = contest.pairs(&arena.own, &arena.champion, range);
+        let pairs = contest.pairs(&arena.own, &arena.champion, range.clone());
+        let by_item = contest.items(&arena.own, &arena.champion, range);
         let found = if deterministic {
-            surely(&pairs)
+            surely(&pairs, by_item.as_deref(), margin, level)
         } else {
-            let differences = compare::differences(&pairs);
+            // Half of the level is for the luck of the items, where there are any.
+            let luck = by_item.map(|items| items::luck(&items, level / 2.0));
+            let level = if luck.is_some() { level / 2.0 } else { level };
+            let shift = margin - luck.unwrap_or(0.0);
+            let differences: Vec<f64> =
+                compare::differences(&pairs).into_iter().map(|d| d + shift).collect();
             let (noise, most) = (arena.noise, most as usize);
-            compare::Confirm { differences: &differences, noise, level, most }.rule()
+            let found = compare::Confirm { differences: &differences, noise, level, most }.rule();
+            found.map(|found| Weighed { gain: found.gain - shift, ..found })
         };
         match (found.map(|found| found.ruling), near) {
+            (Some(Ruling::Pass), None)
+                if contest.margin.is_some() && !ablate::joint(contest.trial) =>
+            {
+                return expendable(contest, margin, &pairs, found);
+            }
             (Some(Ruling::Pass), None) if deterministic => return sure(contest, &pairs),
             (Some(Ruling::Pass), None) => return estimate(contest, end, &pairs, found),
             (Some(Ruling::Pass) | None, Some(failure)) if end == most => {
                 return Step::Conclude(Outcome::Failed(failure));
             }
-            (Some(Ruling::End(verdict)), _) => return undecided(contest, verdict, &pairs, found),
+            (Some(Ruling::End(verdict)), _) => {
+                // Of a trial that takes something away, undecided would say that it can go.
+                let verdict = if contest.margin.is_some() { Verdict::Discard } else { verdict };
+                return undecided(contest, verdict, &pairs, found);
+            }
             (Some(Ruling::Pass | Ruling::More) | None, _) => weighed = weighed.or(found),
         }
     }
@@ -111,11 +134,16 @@ fn estimate(
             return Step::Conclude(Outcome::Failed(failure));
         }
     }
-    let pairs = contest.pairs(&own, &champion, range);
+    let pairs = contest.pairs(&own, &champion, range.clone());
     let differences = compare::differences(&pairs);
-    let Some(contrast) = Contrast::paired(&differences, compare::floor(contest.arena.noise)) else {
+    let Some(mut contrast) = Contrast::paired(&differences, compare::floor(contest.arena.noise))
+    else {
         return undecided(contest, Verdict::Inconclusive, decided, weighed);
     };
+    // The interval is for other items drawn like these, where they are known one by one.
+    if let Some(items) = contest.items(&own, &champion, range) {
+        contrast.se = contrast.se.hypot(items::contrast(&items).se);
+    }
     let evidence = weighed.map_or_else(String::new, |weighed| words::evidence(&weighed));
     let reason = format!(
         "{} against {}{}, {}; kept on {} before, {evidence}",
@@ -125,12 +153,16 @@ fn estimate(
         words::counted(pairs.len(), "fresh seed"),
         words::counted(decided.len(), "other"),
     );
+    let reason = match contest.margin {
+        Some(margin) => format!("{reason}; simpler, and not worse by {}", words::plain(margin)),
+        None => reason,
+    };
     step::keep(contest, Kept { contrast, reason })
 }
 
 /// Pairs from which the gain is estimated, when it took `decided` to decide: half as many, so that a small gain, which
 /// takes many, does not end with an interval that says nothing.
-fn estimated(rules: &Rules, decided: u32) -> u32 {
+pub(crate) fn estimated(rules: &Rules, decided: u32) -> u32 {
     rules.gain_replicates.max(2).max(decided.div_ceil(2))
 }
 
@@ -147,11 +179,50 @@ fn sure(contest: &Contest<'_>, pairs: &[(f64, f64)]) -> Step {
     step::keep(contest, Kept { contrast, reason })
 }
 
-fn surely(pairs: &[(f64, f64)]) -> Option<Weighed> {
+/// The ruling on a deterministic metric. With scores by item a gain must also stand out from the luck of the items.
+fn surely(
+    pairs: &[(f64, f64)],
+    by_item: Option<&[f64]>,
+    margin: f64,
+    level: f64,
+) -> Option<Weighed> {
     let (own, champion) = pairs.first()?;
-    let better = pairs.iter().all(|(own, champion)| compare::surely(*own, *champion));
-    let ruling = if better { Ruling::Pass } else { Ruling::End(Verdict::Discard) };
-    Some(Weighed { ruling, gain: own - champion, evidence: f64::INFINITY, needed: 1.0 })
+    let gain = own - champion;
+    let better = pairs.iter().all(|(own, champion)| compare::surely(*own + margin, *champion));
+    let (evidence, needed) = match by_item {
+        None => (f64::INFINITY, 1.0),
+        Some(items) if margin > 0.0 => {
+            (if items::luck(items, level) - gain < margin { f64::INFINITY } else { 0.0 }, 1.0)
+        }
+        Some(items) => (1.0 / items::p(items), 1.0 / level),
+    };
+    let ruling = if !better {
+        Ruling::End(Verdict::Discard)
+    } else if evidence >= needed {
+        Ruling::Pass
+    } else {
+        Ruling::End(Verdict::Inconclusive)
+    };
+    Some(Weighed { ruling, gain, evidence, needed })
+}
+
+/// A trial without a hunk that is not worse by the margin: the hunk can go, and goes with the others that can.
+fn expendable(
+    contest: &Contest<'_>,
+    margin: f64,
+    pairs: &[(f64, f64)],
+    weighed: Option<Weighed>,
+) -> Step {
+    let step = undecided(contest, Verdict::Inconclusive, pairs, weighed);
+    let metric = &contest.study.task().metric;
+    let allowed = words::with_unit(words::plain(margin), metric);
+    match step {
+        Step::Conclude(Outcome::Valid { verdict, reason, gain, gain_interval }) => {
+            let reason = format!("{reason}: not worse by {allowed}, so it can go");
+            Step::Conclude(Outcome::Valid { verdict, reason, gain, gain_interval })
+        }
+        Step::Measure { .. } | Step::Wait | Step::Quarantine { .. } | Step::Conclude(_) => step,
+    }
 }
 
 fn undecided(

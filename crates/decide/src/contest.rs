@@ -5,7 +5,7 @@ use empiric_core::{
 };
 
 use crate::{
-    confirm,
+    ablate, confirm, items,
     noise::{self, in_time},
     places::Places,
     step::baseline_replicates,
@@ -22,6 +22,8 @@ const RECHECKS: u32 = 1 << 16;
 
 #[derive(Debug)]
 pub(crate) struct Contest<'a> {
+    /// The whole study, all arms of it.
+    pub(crate) whole: &'a Study,
     pub(crate) study: &'a Study,
     pub(crate) trial: &'a Trial,
     pub(crate) champion: &'a Trial,
@@ -35,6 +37,8 @@ pub(crate) struct Contest<'a> {
     pub(crate) arena: Arena<'a>,
     /// Whether measurements of different times are not comparable.
     pub(crate) unsteady: bool,
+    /// How much worse the trial may be, where it takes something of the champion away.
+    pub(crate) margin: Option<f64>,
 }
 
 /// The fresh seeds on which a trial meets its champion.
@@ -72,6 +76,7 @@ impl<'a> Contest<'a> {
         }
         let unsteady = noise::unsteady(study);
         Self {
+            whole: study,
             study,
             trial,
             champion,
@@ -80,6 +85,7 @@ impl<'a> Contest<'a> {
             inherited,
             arena: Arena::new(study, trial, champion, unsteady),
             unsteady,
+            margin: ablate::margin(study, trial),
         }
     }
 
@@ -140,6 +146,20 @@ impl<'a> Contest<'a> {
         self.baseline.usable_in(..).map(|(_, replicate)| replicate).collect()
     }
 
+    /// Differences by item over the places in `range` where both have a replicate; none where they are not scored by item.
+    pub(crate) fn items(
+        &self,
+        own: &Places<'a>,
+        champion: &Places<'a>,
+        range: std::ops::Range<u32>,
+    ) -> Option<Vec<f64>> {
+        let pairs: Vec<_> = own
+            .usable_in(range)
+            .filter_map(|(index, replicate)| Some((replicate, champion.usable(index)?)))
+            .collect();
+        items::differences(&pairs, self.study.task().metric.goal.gain(1.0, 0.0))
+    }
+
     /// Scores of trial and champion at the places in `range` where both have one.
     pub(crate) fn pairs(
         &self,
@@ -167,14 +187,17 @@ impl<'a> Arena<'a> {
         };
         let purpose = Purpose::Confirm { of: stream };
         let own = Places::of(study, trial, purpose);
+        let champion = Places::of(study, champion, purpose);
+        // Which hunks can go was chosen by what the champion's seeds so far said.
+        let fresh = if ablate::joint(trial) { champion.end() } else { own.end() };
         Self {
             open: opened.is_some(),
             stream,
-            from: opened.map_or_else(|| own.end(), |contest| contest.from),
+            from: opened.map_or(fresh, |contest| contest.from),
             shares: opened.map_or_else(|| study.next_shares(), |contest| contest.shares.clone()),
             noise: opened.map_or_else(|| study.noise(), |contest| contest.noise),
             own,
-            champion: Places::of(study, champion, purpose),
+            champion,
         }
     }
 }

@@ -21,6 +21,7 @@
 //! a verdict can be reached again from the ledger. [`compare`], [`evidence`] and [`spending`] are what knows statistics;
 //! they see numbers and never a study.
 
+pub mod ablate;
 pub mod aggregate;
 mod arms;
 mod closing;
@@ -29,8 +30,10 @@ mod confirm;
 mod contest;
 pub mod evidence;
 mod gates;
+pub mod items;
 pub mod noise;
 mod places;
+pub mod reserve;
 mod search;
 pub mod spending;
 pub mod stats;

@@ -8,8 +8,9 @@ use crate::{
     contest::Contest,
     gates::{self, Standing},
     places::Wants,
+    reserve,
     stats::Contrast,
-    step::{self, Step, unmeasurable},
+    step::{Step, unmeasurable},
     words,
 };
 
@@ -72,7 +73,8 @@ pub(crate) fn step(contest: &Contest<'_>) -> Step {
         (Ruling::Pass | Ruling::More, _) => {
             wants.need(&contest.search, 0..next);
             wants.need(&champion, contest.champion_search(next));
-            step::afforded(contest.study, wants.step().unwrap_or(Step::Wait))
+            let step = wants.step().unwrap_or(Step::Wait);
+            reserve::afforded(contest.whole, contest.trial, None, step)
         }
     }
 }

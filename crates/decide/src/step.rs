@@ -57,7 +57,7 @@ pub struct Wanted {
 /// from what it inherits, of `Rules::confirm_replicates`, and of those that its gain is estimated from.
 #[must_use]
 pub fn next_step(study: &Study, no: TrialNo) -> Step {
-    let study = &study.of_trial(no);
+    let (whole, study) = (study, &study.of_trial(no));
     let Some(trial) = study.trial(no).filter(|trial| trial.outcome.is_none()) else {
         return Step::Wait;
     };
@@ -70,7 +70,7 @@ pub fn next_step(study: &Study, no: TrialNo) -> Step {
     match study.trial(TrialNo::BASELINE).and_then(|baseline| baseline.outcome.as_ref()) {
         None => Step::Wait,
         Some(Outcome::Failed(failure)) => unmeasurable(TrialNo::BASELINE, Some(failure)),
-        Some(Outcome::Valid { .. }) => contest(study, trial),
+        Some(Outcome::Valid { .. }) => contest(whole, study, trial),
     }
 }
 
@@ -114,18 +114,22 @@ fn baseline(study: &Study, trial: &Trial) -> Step {
     })
 }
 
-fn contest(study: &Study, trial: &Trial) -> Step {
+fn contest(whole: &Study, study: &Study, trial: &Trial) -> Step {
     let (Some(champion), Some(baseline)) =
         (study.trial(study.champion()), study.trial(TrialNo::BASELINE))
     else {
         return Step::Wait;
     };
-    let contest = Contest::new(study, trial, champion, baseline);
+    let contest = Contest { whole, ..Contest::new(study, trial, champion, baseline) };
     if let Some(failure) = contest.search.fault().or_else(|| contest.arena.own.fault()) {
         return Step::Conclude(Outcome::Failed(failure.clone()));
     }
     if let Some(failure) = supervised::crossed(study, trial) {
         return Step::Conclude(Outcome::Failed(failure));
+    }
+    // What is taken away was kept before, and what it does is the question: it is neither searched for nor doubted.
+    if contest.margin.is_some() {
+        return confirm::step(&contest);
     }
     let step = if contest.arena.open { confirm::step(&contest) } else { search::step(&contest) };
     supervised::door(study, trial, champion, step)
@@ -149,28 +153,6 @@ pub(crate) fn keep(_contest: &Contest<'_>, kept: Kept) -> Step {
         gain: Some(contrast.gain).filter(|gain| gain.is_finite()),
         gain_interval: contrast.interval(words::COVERAGE),
     })
-}
-
-/// `step`, unless it asks for more replicates of an undecided trial than a spent budget affords.
-pub(crate) fn afforded(study: &Study, step: Step) -> Step {
-    let (caps, spent) = (study.budget(), study.cost());
-    let over = [
-        ("wall time", caps.wall_s, spent.wall_s),
-        ("CPU time", caps.cpu_s, spent.cpu_s),
-        ("GPU time", caps.gpu_s, spent.gpu_s),
-    ];
-    let over = over.into_iter().find(|(_, cap, spent)| cap.is_some_and(|cap| *spent >= cap));
-    match (&step, over) {
-        (Step::Measure { .. }, Some((what, ..))) => Step::Conclude(Outcome::Valid {
-            verdict: Verdict::Inconclusive,
-            reason: format!("undecided when the budget of {what} was spent"),
-            gain: None,
-            gain_interval: None,
-        }),
-        (Step::Measure { .. } | Step::Wait | Step::Quarantine { .. } | Step::Conclude(_), _) => {
-            step
-        }
-    }
 }
 
 pub(crate) fn baseline_replicates(study: &Study) -> u32 {

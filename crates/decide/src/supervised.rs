@@ -2,7 +2,7 @@
 //! second measurement.
 
 use empiric_core::{
-    Cause, Concern, Failure, Outcome, Phase, Purpose, Severity, Study, Trial, Verdict,
+    Cause, Concern, Failure, Outcome, Phase, Purpose, Severity, Study, Trial, Verdict, study::Rules,
 };
 use empiric_supervise::Audited;
 
@@ -13,6 +13,11 @@ use crate::{
 
 /// Fewest replicates of trial and champion in an audit.
 const AUDIT: u32 = 3;
+
+/// Replicates of trial and champion in an audit, each.
+pub(crate) fn audit(rules: &Rules) -> u32 {
+    rules.confirm_replicates.max(AUDIT)
+}
 
 /// The failure of a trial that crosses a red line, as far as is known.
 pub(crate) fn crossed(study: &Study, trial: &Trial) -> Option<Failure> {
@@ -55,7 +60,7 @@ pub(crate) fn door(study: &Study, trial: &Trial, champion: &Trial, step: Step) -
     if let Some(failure) = own.fault() {
         return Step::Conclude(Outcome::Failed(failure.clone()));
     }
-    let wanted = study.settings().rules.confirm_replicates.max(AUDIT);
+    let wanted = audit(&study.settings().rules);
     let mut wants = Wants::default();
     wants.need(&own, 0..wanted);
     wants.need(&Places::of(study, champion, purpose), 0..wanted);

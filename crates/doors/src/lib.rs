@@ -47,7 +47,7 @@ pub enum Door {
 }
 
 /// Every door, in the order of a study's life.
-pub const ALL: [Door; 33] = [
+pub const ALL: [Door; 34] = [
     Door::StudyFile,
     Door::Recover,
     Door::Append("study_opened"),
@@ -81,6 +81,7 @@ pub const ALL: [Door; 33] = [
     Door::Append("report_opened"),
     Door::Closing,
     Door::Append("finished"),
+    Door::Append("ablation_opened"),
 ];
 
 /// Which side of a door.

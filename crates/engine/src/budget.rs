@@ -2,6 +2,7 @@
 //! comparison will need.
 
 use empiric_core::{Budget, Cost, Study, study::Progress};
+use empiric_decide::reserve;
 
 /// Running means of what a replicate costs, from which reservations are made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,8 +36,7 @@ impl Meter {
 
     /// Whether the caps leave `arm` room for one more trial, with `slots` slots.
     ///
-    /// A trial under way is reserved for at one replicate; the closing comparison at a series of replicates for the baseline
-    /// and for the champion of each arm. What is left when the baseline is paid and the closing comparison reserved, each
+    /// Trials under way and the closing comparison are reserved for (see [`reserve`]). What is left when the baseline is paid and the closing comparison reserved, each
     /// arm may spend an equal part of.
     pub(crate) fn room(&self, study: &Study, arm: &str, slots: usize) -> Room {
         let (budget, seen) = (study.budget(), study.of_arm(arm));
@@ -51,28 +51,25 @@ impl Meter {
                 return Room::Reserved;
             }
         }
-        let closing = (1 + arms) * study.settings().rules.report_replicates as usize;
-        let (all, own) = (under_way(study) as f64, under_way(&seen) as f64);
+        let reserved = reserve::reserved(study, None);
+        if let Some((what, cap)) = reserve::exceeded(study, reserved + 1.0) {
+            return Room::Spent(format!("{cap:.0} s of {what}"));
+        }
+        let own = under_way(&seen) as f64;
         let cost = |arm: &str| study.arm(arm).map_or(Cost::default(), Progress::cost);
         let (paid, slots) = (cost(arm), slots as f64);
-        for (unit, cap, part) in parts(budget) {
+        for (unit, cap, part) in parts(budget).into_iter().filter(|_| arms > 1) {
             let Some(cap) = cap else { continue };
-            let wall = unit == WALL;
-            // Replicates run beside one another.
-            let each = self.mean(part) / if wall { slots } else { 1.0 };
-            let spent = part(&study.cost());
-            if spent + (all + closing as f64) * each >= cap {
-                return Room::Spent(format!("{cap:.0} {unit}"));
-            }
-            let (paid, mean) = (part(&paid), self.mean(part));
-            let share = if wall {
+            let closing = ((1 + arms) * study.settings().rules.report_replicates as usize) as f64;
+            let (spent, paid, mean) = (part(&study.cost()), part(&paid), self.mean(part));
+            let share = if unit == WALL {
                 cap * slots / arms as f64
             } else {
                 let asked = study.settings().arms.iter();
                 let in_arms: f64 = asked.map(|asked| part(&cost(&asked.name))).sum();
-                (cap - closing as f64 * each - (spent - in_arms)) / arms as f64
+                (cap - closing * mean - (spent - in_arms)) / arms as f64
             };
-            if arms > 1 && paid + own * mean >= share {
+            if paid + own * mean >= share {
                 return Room::Spent(format!("its part of {cap:.0} {unit}"));
             }
         }

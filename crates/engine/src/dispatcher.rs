@@ -104,7 +104,7 @@ pub(crate) enum Input {
 /// What became of a replicate.
 pub(crate) enum Ran {
     /// It ran under what its segment was opened with.
-    Done(Measured),
+    Done(Box<Measured>),
     /// Evaluator, data or environment were not what the segment was opened with, before it or after it.
     Drifted(Fixed),
 }
@@ -233,12 +233,19 @@ impl Engine {
         if let Some(ended) = self.pause_when_idle().await? {
             return Ok(Some(ended));
         }
-        let room = if self.served.pausing.is_some() {
-            Room::Reserved
-        } else if self.options.search {
-            self.room()
-        } else {
-            Room::Spent("requests answered".to_owned())
+        let room = match (self.options.ablate, self.options.search) {
+            _ if self.served.pausing.is_some() => Room::Reserved,
+            (Some(margin), _) => {
+                let before = self.study.seq();
+                let room = self.ablate(margin).await?;
+                if self.study.seq() != before {
+                    // New trials: they are judged before anything is leased.
+                    return Box::pin(self.advance()).await;
+                }
+                room
+            }
+            (None, true) => self.room(),
+            (None, false) => Room::Spent("requests answered".to_owned()),
         };
         if let Room::Spent(reason) = &room
             && self.all_ended()
@@ -330,7 +337,8 @@ impl Engine {
         wanted: &mut Vec<Wanted>,
     ) -> Result<Option<Ended>, Error> {
         let champions = self.study.champions();
-        if !champions.is_empty() && self.options.search {
+        let closes = self.options.search || self.options.ablate.is_some();
+        if !champions.is_empty() && closes {
             doors::before(Door::Closing);
             let opened = |no: &TrialNo| self.study.own(*no).report() == Some(*no);
             if !champions.iter().all(opened) {
@@ -431,12 +439,12 @@ impl Engine {
                     slot.holds = (!installation.task.recipe.writable).then_some(tree);
                     match blocking(move || look()).await {
                         Ok(Ok(fixed)) if Some(fixed) != opened => Ran::Drifted(fixed),
-                        Ok(Ok(_)) => Ran::Done(measured),
-                        Ok(Err(error)) => Ran::Done(spoilt(&error)),
-                        Err(error) => Ran::Done(spoilt(&error)),
+                        Ok(Ok(_)) => Ran::Done(Box::new(measured)),
+                        Ok(Err(error)) => spoilt(&error),
+                        Err(error) => spoilt(&error),
                     }
                 }
-                Ok(Err(error)) | Err(error) => Ran::Done(spoilt(&error)),
+                Ok(Err(error)) | Err(error) => spoilt(&error),
             };
             inputs.send(Input::Measured(replicate, trial, slot, ran)).ok();
         });
@@ -474,7 +482,7 @@ impl Engine {
                 // On a full disk a unit fails, or worse, through no fault of its own.
                 self.options.layout.has_room()?;
                 let result = match ran {
-                    Ran::Done(result) => result,
+                    Ran::Done(result) => *result,
                     Ran::Drifted(fixed) => return self.drifted(replicate, trial, fixed).await,
                 };
                 let cancelled = result
@@ -549,11 +557,11 @@ pub(crate) fn duplicate(of: TrialNo) -> Failure {
     Failure::new(Phase::Static, Cause::DuplicateTree { of })
 }
 
-fn spoilt(error: &dyn std::fmt::Display) -> Measured {
+fn spoilt(error: &dyn std::fmt::Display) -> Ran {
     let failure = Failure::new(Phase::Train, Cause::HarnessFailed)
         .blame(Blame::Infra)
         .excerpt(error.to_string());
-    Measured { failure: Some(failure), ..Measured::default() }
+    Ran::Done(Box::new(Measured { failure: Some(failure), ..Measured::default() }))
 }
 
 /// A number that nobody could foresee: the random half of a fresh identifier.

@@ -6,6 +6,7 @@
 //!
 //! This crate knows no terminal, no web and no database, and asks no model: it keeps the calls that proposers make.
 
+mod ablate;
 mod asking;
 mod budget;
 mod desk;
@@ -70,6 +71,8 @@ pub struct Options {
     pub host: String,
     /// Whether new trials are asked for, or only requests are answered.
     pub search: bool,
+    /// Takes the champion apart, by this margin unless an ablation of it is under way with another.
+    pub ablate: Option<f64>,
 }
 
 /// Why a session cannot begin or go on.

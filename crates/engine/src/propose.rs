@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_agents::{Brief, Errands, Files, Proposal, Proposer, SourceError, Sources};
 use empiric_core::{
-    Ask, Cause, CommitId, Edit, Failure, Hypothesis, Inspection, Phase, Study, Task, TreeId,
-    TrialNo,
+    Ablation, Ask, Cause, CommitId, Edit, Failure, Hypothesis, Inspection, Operator, Phase,
+    Prediction, Study, Task, TreeId, TrialNo, ablation::ABLATE, trial::Direction,
 };
 use empiric_ledger::Submission;
 use empiric_lineage::{CommitSpec, Merge, Rules, Store};
@@ -119,6 +119,47 @@ impl Workshop {
         self.seal(trial, edit, study, at)
     }
 
+    /// Takes hunks of a champion away and makes what is left a commit. Blocks.
+    pub(crate) fn take_away(
+        &self,
+        trial: TrialNo,
+        ask: &Ask,
+        ablation: &Ablation,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        let Ablation { champion, hunks, margin, .. } = ablation;
+        let without = ablation.without(trial, ask);
+        let (old, new) = (parent(study, TrialNo::BASELINE)?.tree, parent(study, *champion)?.tree);
+        let tree = self.store.without(old, new, &without).map_err(|error| harness(&error))?;
+        let named = without.iter().filter_map(|at| hunks.get(*at));
+        let named: Vec<String> = named.map(ToString::to_string).collect();
+        let prediction = Prediction {
+            metric: study.task().metric.name.clone(),
+            direction: Direction::Unchanged,
+            size: Some(*margin),
+        };
+        let singles = ask.parents.iter().copied().filter(|no| no != champion);
+        let draft = Edit {
+            proposer: ABLATE.to_owned(),
+            operator: Operator::Ablate,
+            parents: std::iter::once(*champion).chain(singles).collect(),
+            surface: None,
+            hypothesis: Hypothesis {
+                text: format!("{champion} does as well without {}", named.join(", ")),
+                prediction: Some(prediction),
+            },
+            tree,
+            commit: CommitId([0; 20]),
+            files: Vec::new(),
+            thought: None,
+            inspection: Inspection::default(),
+            detail: serde_json::Value::Null,
+        };
+        let edit = self.checked(draft, new, &Within::default(), study)?;
+        self.seal(trial, edit, study, at)
+    }
+
     /// The edit with its tree, once the rules have let it pass.
     fn tree(
         &self,
@@ -135,6 +176,17 @@ impl Workshop {
         edit.tree = self.store.apply(base, edits).map_err(|error| {
             Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(error.to_string())
         })?;
+        self.checked(edit, base, within, study)
+    }
+
+    /// The edit with what it changes of `base`, once the rules have let its tree pass.
+    fn checked(
+        &self,
+        mut edit: Edit,
+        base: TreeId,
+        within: &Within<'_>,
+        study: &Study,
+    ) -> Result<Edit, Failure> {
         match self.rules.check(&self.store, base, edit.tree, within.surface) {
             Ok(None) => {}
             Ok(Some(failure)) if within.placebo && failure.cause == Cause::EmptyEdit => {}

@@ -1,7 +1,10 @@
 //! Decisions made again: every ask and every verdict, from the events before it.
 
-use empiric_core::{Event, Record, Study, Task, TrialNo, study::SUBMITTED};
-use empiric_decide::Step;
+use empiric_core::{Event, Record, Study, Task, TrialNo, ablation::ABLATE, study::SUBMITTED};
+use empiric_decide::{
+    Step,
+    ablate::{Ablating, ablating},
+};
 use empiric_search::Policies;
 
 /// Follows a ledger from its start and compares each recorded decision with the one it makes itself.
@@ -32,6 +35,14 @@ impl Replay {
     ) -> Result<Option<String>, empiric_core::study::OutOfOrder> {
         let mut wrong = None;
         if let Event::Asked { trial, arm, ask } = &record.event
+            && *trial != TrialNo::BASELINE
+            && arm == ABLATE
+        {
+            self.asks += 1;
+            let again = ablating(&self.study);
+            let same = matches!(&again, Ablating::Try(asks) if asks.first() == Some(ask));
+            wrong = (!same).then(|| format!("the ablation's ask for {trial} replays as {again:?}"));
+        } else if let Event::Asked { trial, arm, ask } = &record.event
             && *trial != TrialNo::BASELINE
             && arm != SUBMITTED
         {

@@ -2,7 +2,8 @@
 //! that an evaluator writes.
 //!
 //! The result is JSON, at most [`RESULT_LIMIT`] bytes, written to the file named by `EMPIRIC_RESULT`:
-//! `{"metrics": {"bpb": 2.13}, "splits": {"select": {"bpb": 2.15}}, "feedback": "..."}`. A metric named twice is an
+//! `{"metrics": {"bpb": 2.13}, "splits": {"select": {"bpb": 2.15}}, "feedback": "..."}`, or with `[splits]`
+//! `{"scores": {"accuracy": {"a7": 1, "b2": 0}}}`. A metric named twice is an
 //! error; so is NaN, which is a failure and not a score.
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
@@ -28,6 +29,8 @@ pub const RECIPE: &str = "EMPIRIC_RECIPE";
 pub const RESULT: &str = "EMPIRIC_RESULT";
 /// Integer below 2^31 that everything random must derive from.
 pub const SEED: &str = "EMPIRIC_SEED";
+/// File that says which item is in which split, for the evaluator of a task with `[splits]`.
+pub const SPLITS: &str = "EMPIRIC_SPLITS";
 /// Name of the slot.
 pub const SLOT: &str = "EMPIRIC_SLOT";
 /// Descriptor that evaluator and predictor read each other's bytes from.
@@ -36,12 +39,16 @@ pub const PIPE_IN: &str = "EMPIRIC_PIPE_IN";
 pub const PIPE_OUT: &str = "EMPIRIC_PIPE_OUT";
 
 /// Every variable with what it means: the registry that the reference is generated from.
-pub const VARIABLES: [(&str, &str); 9] = [
+pub const VARIABLES: [(&str, &str); 10] = [
     (DATA, "directory of the data the program may read"),
     (OUT, "directory a stage writes its artefacts to; the only place it can write to"),
     (ARTIFACTS, "directory of the artefacts, read-only (evaluator, predictor)"),
     (RECIPE, "directory of the recipe's files, read-only (evaluator)"),
     (RESULT, "file the evaluator writes its JSON result to"),
+    (
+        SPLITS,
+        "JSON file that says which item is in which split: {\"search\": [ids], \"select\": [ids], \"report\": [ids]} (evaluator of a task with [splits])",
+    ),
     (SEED, "integer below 2^31 that everything random must derive from"),
     (SLOT, "name of the slot"),
     (PIPE_IN, "descriptor to read the other side from (evaluator, predictor)"),
@@ -51,7 +58,7 @@ pub const VARIABLES: [(&str, &str); 9] = [
 /// Exit status by which an evaluator says that the artefact or the predictor, not itself, is at fault.
 pub const BAD_ARTIFACT_STATUS: i32 = 3;
 /// Largest result, bytes.
-pub const RESULT_LIMIT: u64 = 1 << 20;
+pub const RESULT_LIMIT: u64 = 8 << 20;
 /// Most metrics in one result, over all splits.
 const METRICS_LIMIT: usize = 1000;
 /// Longest digest, characters.
@@ -67,12 +74,18 @@ const FEEDBACK_LIMIT: usize = 2048;
 #[schemars(title = "Empiric evaluator result", rename = "Result")]
 struct RawResult {
     /// Metrics on the search split: what proposers see. Finite numbers.
+    #[serde(default)]
     #[schemars(with = "BTreeMap<String, f64>")]
     metrics: Unique<f64>,
     /// Metrics on further splits: `select` decides verdicts, `report` is read once at the end.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, BTreeMap<String, f64>>")]
     splits: Unique<Unique<f64>>,
+    /// With `[splits]`: each item's score of a metric, by the item's id. Empiric takes the mean over the items of each
+    /// split. What is left out counts in no mean and shows in the number of samples.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, f64>>")]
+    scores: Unique<Unique<f64>>,
     /// How many samples were scored, by split. Empiric refuses trials of which another number was scored than of the
     /// baseline.
     #[serde(default)]
@@ -224,7 +237,8 @@ fn read_result(bytes: &[u8]) -> Result<Told, ResultError> {
     if let Some(share) = testimony.agreement.values().find(|share| !(0.0..=1.0).contains(*share)) {
         return Err(ResultError::Malformed(format!("an agreement of {share} is no share")));
     }
-    Ok(Told { measurements, testimony, feedback: Feedback::new(&raw.feedback) })
+    let scores = raw.scores.0.into_iter().map(|(metric, items)| (metric, items.0)).collect();
+    Ok(Told { measurements, scores, testimony, feedback: Feedback::new(&raw.feedback) })
 }
 
 /// What an evaluator told.
@@ -232,6 +246,8 @@ fn read_result(bytes: &[u8]) -> Result<Told, ResultError> {
 pub struct Told {
     /// Metrics of all splits.
     pub measurements: Vec<Measurement>,
+    /// Scores by metric and item.
+    pub scores: BTreeMap<String, BTreeMap<String, f64>>,
     /// What it says of its own work.
     pub testimony: Testimony,
     /// Words for proposers.

@@ -6,12 +6,14 @@
 mod artifact;
 mod classify;
 pub mod contract;
+mod items;
 mod plan;
 mod printed;
 mod replicate;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use contract::{Feedback, ResultError, result_schema};
+pub use items::Dealt;
 pub use plan::{Bare, DataEntry, Installation, SlotDirs};
 pub use printed::Printed;
 pub use replicate::{Lost, Runner, UnitSpec, measure, smoke};

@@ -19,7 +19,7 @@ use empiric_core::{
 };
 use empiric_sandbox::{Access, Level, Limits, PIPE_READ, PIPE_WRITE, Policy, System, View};
 
-use crate::contract;
+use crate::{contract, items::Dealt};
 
 /// A task made ready on this machine: where its files, its data and its programs are. The same for every replicate.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct Installation {
     pub data: Vec<DataEntry>,
     /// The directory that holds the data; what `EMPIRIC_DATA` is where files cannot be moved.
     pub data_dir: PathBuf,
+    /// The splits that Empiric made, where the task asks for them.
+    pub splits: Option<Arc<Dealt>>,
 }
 
 /// An environment for recipe code that shows nothing of the system.
@@ -150,6 +152,10 @@ impl Plan<'_> {
             view(&self.dirs.out, "/empiric/artifacts", Access::Read),
         );
         self.grant_data(&mut policy, Visible::Evaluator);
+        if let Some(dealt) = &self.installation.splits {
+            let splits = view(&dealt.path, "/empiric/splits.json", Access::Read);
+            self.grant(&mut policy, contract::SPLITS, splits);
+        }
         let file = self.level.path(&result).join(RESULT_FILE);
         policy.env.insert(contract::RESULT.to_owned(), text(&file));
         policy.views.push(result);

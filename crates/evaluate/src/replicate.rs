@@ -20,6 +20,7 @@ use crate::{
     artifact::Artifact,
     classify,
     contract::{self, ResultError},
+    items,
     plan::{Installation, Plan, RESULT_FILE, SlotDirs},
     printed::Printed,
 };
@@ -274,7 +275,7 @@ impl<R: Runner> Run<'_, R> {
         doors::before(Door::Result);
         let bytes = read_bounded(&self.plan.dirs.result.join(RESULT_FILE))
             .map_err(|what| Failure::new(Phase::Score, Cause::MalformedResult).excerpt(what))?;
-        let told = contract::parse_result(&bytes).map_err(|error| match &error {
+        let mut told = contract::parse_result(&bytes).map_err(|error| match &error {
             ResultError::NonFinite(metric) => {
                 Failure::new(Phase::Score, Cause::NonFiniteMetric { metric: metric.clone() })
             }
@@ -282,6 +283,9 @@ impl<R: Runner> Run<'_, R> {
                 Failure::new(Phase::Score, Cause::MalformedResult).excerpt(what)
             }
         })?;
+        let dealt = self.plan.installation.splits.as_deref();
+        self.measured.items = items::aggregate(&mut told, dealt, &self.task.metric.name)
+            .map_err(|what| Failure::new(Phase::Score, Cause::MalformedResult).excerpt(what))?;
         doors::after(Door::Result);
         // A harness metric is measured here, whatever the evaluator says of it.
         self.measured.measurements.extend(
@@ -314,11 +318,12 @@ impl<R: Runner> Run<'_, R> {
         Ok(())
     }
 
-    /// The task's metric and those of its gates must all be there.
+    /// The task's metric and those of its gates and objectives must all be there.
     fn require_metrics(&self) -> Result<(), Failure> {
         let phase = if self.task.evaluator.is_some() { Phase::Score } else { Phase::Train };
         let needed = std::iter::once(&self.task.metric.name)
-            .chain(self.task.gates.iter().map(|gate| &gate.metric));
+            .chain(self.task.gates.iter().map(|gate| &gate.metric))
+            .chain(self.task.objectives.iter().map(|objective| &objective.name));
         for metric in needed {
             let found = |m: &Measurement| m.metric == *metric && m.split == Split::Search;
             if !self.measured.measurements.iter().any(found) {

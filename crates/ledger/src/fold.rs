@@ -82,6 +82,7 @@ fn take(held: &mut Trial, record: Record, segment: Option<u32>) {
         | Event::IdeaChanged { .. }
         | Event::Learned { .. }
         | Event::ReportOpened { .. }
+        | Event::AblationOpened { .. }
         | Event::Noted { .. }
         | Event::Paused { .. }
         | Event::Resumed { .. }

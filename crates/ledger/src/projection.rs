@@ -212,6 +212,7 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
         | Event::Learned { .. }
         | Event::BudgetSet { .. }
         | Event::ReportOpened { .. }
+        | Event::AblationOpened { .. }
         | Event::Noted { .. }
         | Event::Paused { .. }
         | Event::Resumed { .. }

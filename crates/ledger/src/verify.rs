@@ -212,6 +212,7 @@ impl Check {
             | Event::Quarantined { .. }
             | Event::Concluded { .. }
             | Event::ReportOpened { .. }
+            | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
             | Event::Resumed { .. }

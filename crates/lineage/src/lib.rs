@@ -9,6 +9,7 @@ mod edit;
 mod error;
 mod export;
 mod history;
+mod hunks;
 mod import;
 mod materialize;
 mod merge;

@@ -1,6 +1,7 @@
 //! Tests of the whole crate, by subject, and what they share.
 
 mod export;
+mod hunks;
 mod import;
 mod merge;
 mod patches;

@@ -4,6 +4,7 @@
 //! Reads a [`Study`](empiric_core::Study) and nothing else; decides nothing; knows no terminal and opens no file.
 
 mod arms;
+mod beside;
 mod curve;
 mod mark;
 mod markdown;
@@ -13,6 +14,7 @@ mod prose;
 mod status;
 
 pub use arms::{Anytime, ArmStatus, Comparison, Step, anytime};
+pub use beside::{AblationStatus, HunkRow, ObjectiveRow, ParetoRow, pareto};
 pub use curve::{Band, Curve, Dot, Kept, Level};
 pub use mark::Mark;
 pub use markdown::markdown;

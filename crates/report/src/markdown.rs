@@ -36,12 +36,49 @@ pub fn markdown(report: &Report) -> String {
     curve(report, &mut out);
     arms(report, &mut out);
     keeps(report, &mut out);
+    beside(report, &mut out);
     failures(report, &mut out);
     say!(out, "## Predictions against what came\n\n{}\n", report.predictions.words());
     method(report, &mut out);
     cost(report, &mut out);
     environment(report, &mut out);
     out
+}
+
+/// What an ablation came to, and what no other trial beats.
+fn beside(report: &Report, out: &mut String) {
+    if let Some(found) = &report.status.ablation {
+        say!(out, "## What earns its place\n");
+        let simplified = match (&found.simplified, found.done) {
+            (Some(simplified), _) => format!("{simplified} is the champion without what goes"),
+            (None, true) => "every hunk stays".to_owned(),
+            (None, false) => "the ablation has not ended".to_owned(),
+        };
+        let (champion, margin) = (&found.champion, number(found.margin));
+        say!(out, "{champion} taken apart, with a margin of {margin}: {simplified}.\n");
+        say!(out, "| hunk | trial | worth | 95 % interval | |\n|---|---|---|---|---|");
+        for hunk in &found.hunks {
+            let interval = hunk.interval.map_or_else(String::new, |[low, high]| {
+                format!("[{}, {}]", number(low), number(high))
+            });
+            let worth = hunk.worth.map(number).unwrap_or_default();
+            let trial = hunk.trial.as_deref().unwrap_or_default();
+            let name = quote(&hunk.hunk, 80);
+            say!(out, "| {name} | {trial} | {worth} | {interval} | {} |", hunk.words());
+        }
+        say!(out);
+    }
+    if !report.status.pareto.is_empty() {
+        say!(out, "## What nothing else beats\n");
+        for row in &report.status.pareto {
+            let values = row.objectives.iter().map(|point| {
+                let [low, high] = point.interval.map(number);
+                format!("{} {} [{low}, {high}]", quote(&point.metric, 40), number(point.mean))
+            });
+            say!(out, "- {}: {}", row.trial, values.collect::<Vec<_>>().join(", "));
+        }
+        say!(out);
+    }
 }
 
 fn head(report: &Report, out: &mut String) {

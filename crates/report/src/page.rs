@@ -4,6 +4,7 @@
 //! to open, and as small, for a hostile study as for a friendly one.
 
 mod arms;
+mod beside;
 mod calibration;
 mod curve;
 mod failures;
@@ -49,6 +50,7 @@ pub fn html(study: &Study, report: &Report) -> String {
     arms::write(&view, &mut out);
     graph::write(&view, &mut out);
     keeps::write(&view, &mut out);
+    beside::write(&view, &mut out);
     failures::write(&view, &mut out);
     calibration::write(&view, &mut out);
     method::write(&view, &mut out);

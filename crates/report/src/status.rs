@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use crate::arms::{self, ArmStatus, Comparison};
 
+use crate::beside::{AblationStatus, ParetoRow};
+
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,12 @@ pub struct Status {
     pub champion: Option<Champion>,
     /// How the search goes, in the champion's arm.
     pub search: Search,
+    /// The last ablation of a champion, if there was any.
+    pub ablation: Option<AblationStatus>,
+    /// Trials that no other one beats on all objectives; empty where the task has one.
+    pub pareto: Vec<ParetoRow>,
+    /// How often the report split was opened; only the first time nothing had been chosen by it.
+    pub report_openings: u32,
     /// The arms, those asked for first.
     pub arms: Vec<ArmStatus>,
     /// Arms against one another, each with each, once the closing comparison is made.
@@ -337,6 +345,9 @@ impl Status {
             search: Search::of(study),
             arms: arms::arms(study),
             comparisons: arms::comparisons(study),
+            ablation: AblationStatus::of(study),
+            pareto: crate::pareto(study),
+            report_openings: study.report_openings(),
             cost: study.cost(),
             sandbox: study.sandbox().to_owned(),
         }

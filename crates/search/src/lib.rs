@@ -5,10 +5,11 @@
 //!
 //! All of them are asynchronous and steady-state: an ask is one trial, made while others are under way. What is under
 //! way is known: a failure is debugged, a near miss repaired and a pair merged by one trial at a time, and where many may
-//! work on one node, those under way count against it.
+//! work on one node, those under way count against it. Before all else, [`gather`] merges what a moving champion left behind.
 
 mod allocation;
 mod evolution;
+mod gather;
 mod greedy;
 mod mcts;
 mod memory;
@@ -99,7 +100,7 @@ pub fn names() -> Vec<&'static str> {
 /// A new policy by its name.
 #[must_use]
 pub fn policy(name: &str) -> Option<Box<dyn Policy>> {
-    Some(match name {
+    let policy: Box<dyn Policy> = match name {
         "race" => Box::new(Race::default()),
         "race-diverse" => Box::new(Race::diverse()),
         "greedy" => Box::new(Greedy::default()),
@@ -112,7 +113,8 @@ pub fn policy(name: &str) -> Option<Box<dyn Policy>> {
         "ideas" => Box::new(schedule::Ideas),
         "random" => Box::new(Random::default()),
         _ => return None,
-    })
+    };
+    Some(Box::new(gather::Gather::new(policy)))
 }
 
 fn ask(operator: Operator, parents: &[TrialNo]) -> Ask {

@@ -100,6 +100,7 @@ impl Memory {
             | Event::Fenced { .. }
             | Event::Quarantined { .. }
             | Event::ReportOpened { .. }
+            | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
             | Event::Resumed { .. }
@@ -261,7 +262,7 @@ fn forget<T>(entries: &mut BTreeMap<TrialNo, T>, cost: impl Fn(&T) -> f64) {
 }
 
 /// Whether `trial` descends from `ancestor`, looking a bounded way up.
-fn descends(study: &Study, trial: TrialNo, ancestor: TrialNo) -> bool {
+pub(crate) fn descends(study: &Study, trial: TrialNo, ancestor: TrialNo) -> bool {
     let mut generation = vec![trial];
     for _ in 0..GENERATIONS {
         generation = generation

@@ -264,3 +264,90 @@ fn what_the_machine_lost_ends_no_search() {
     let outcome = ledger.study.trial(trial).unwrap().outcome.clone();
     assert!(matches!(outcome, Some(Outcome::Failed(_))));
 }
+
+/// Every merge with the champion of its moment, and what was merged with it.
+fn offers(ledger: &Ledger, asks: &[(usize, Ask)]) -> Vec<(TrialNo, TrialNo)> {
+    let merges = asks.iter().filter(|(_, ask)| ask.operator == Operator::Merge);
+    merges
+        .filter(|(at, ask)| {
+            let study = Study::replay(&ledger.records[..*at]).unwrap();
+            ask.parents.first() == Some(&study.champion())
+        })
+        .map(|(_, ask)| (ask.parents[0], ask.parents[1]))
+        .collect()
+}
+
+#[test]
+fn what_a_moving_champion_leaves_behind_is_offered_once_by_every_policy() {
+    for name in names() {
+        let mut ledger = Ledger::new(0, name);
+        ledger.past_drafts();
+        let from = |ledger: &mut Ledger, parent: TrialNo| {
+            let trial = ledger.edited(crate::ask(Operator::Improve, &[parent]));
+            ledger.measured(trial, 0.9);
+            trial
+        };
+        let merges = |ledger: &mut Ledger| {
+            let ask = ledger.policy.ask(&ledger.study);
+            (ask.operator == Operator::Merge).then_some(ask.parents)
+        };
+        // Two keeps from the baseline: the second one beats the first without its change.
+        let first = from(&mut ledger, TrialNo::BASELINE);
+        ledger.valid(first, Verdict::Keep, Some(0.01));
+        let second = from(&mut ledger, TrialNo::BASELINE);
+        let undecided = from(&mut ledger, first);
+        ledger.valid(second, Verdict::Keep, Some(0.01));
+        ledger.valid(undecided, Verdict::Inconclusive, Some(0.002));
+        // The keep comes first, then what could not be decided; each once, and one that the machine lost again.
+        assert_eq!(merges(&mut ledger), Some(vec![second, first]), "{name}");
+        let (lost, _) = ledger.next();
+        assert_eq!(merges(&mut ledger), Some(vec![second, undecided]), "{name}");
+        let (other, _) = ledger.next();
+        ledger.failed(lost, Failure::new(Phase::Train, Cause::SandboxFailed));
+        assert_eq!(merges(&mut ledger), Some(vec![second, first]), "{name}");
+        let (again, _) = ledger.next();
+        ledger.discarded(again);
+        ledger.discarded(other);
+        // A child of the champion waits until the champion is no longer its parent.
+        let child = from(&mut ledger, second);
+        ledger.valid(child, Verdict::Inconclusive, Some(0.004));
+        let third = from(&mut ledger, second);
+        let before: Vec<TrialNo> = vec![first, undecided, child];
+        let offered = |ledger: &mut Ledger| {
+            let ask = ledger.policy.ask(&ledger.study);
+            let champion = ledger.study.champion();
+            let merge = ask.operator == Operator::Merge && ask.parents[0] == champion;
+            merge.then(|| ask.parents[1]).filter(|no| before.contains(no))
+        };
+        assert_ne!(offered(&mut ledger), Some(child), "{name}");
+        ledger.valid(third, Verdict::Keep, Some(0.01));
+        assert_eq!(offered(&mut ledger), Some(child), "{name}");
+        let (merge, _) = ledger.next();
+        ledger.discarded(merge);
+        assert_ne!(offered(&mut ledger), Some(child), "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_offered_to_a_champion_twice() {
+    let mut offers_seen = 0;
+    for name in names() {
+        let (ledger, asks) = Ledger::long(name, 5, 200);
+        let offers = offers(&ledger, &asks);
+        offers_seen += offers.len();
+        let lost = |(champion, no): &(TrialNo, TrialNo)| {
+            let trials = ledger.study.trials().iter();
+            let mut merges = trials.filter(|trial| {
+                trial.ask.operator == Operator::Merge && trial.ask.parents == [*champion, *no]
+            });
+            merges.any(|trial| {
+                matches!(&trial.outcome, Some(Outcome::Failed(f)) if f.blame.spares_the_trial())
+            })
+        };
+        let mut seen = BTreeSet::new();
+        for offer in offers {
+            assert!(seen.insert(offer) || lost(&offer), "{name}: {offer:?} again");
+        }
+    }
+    assert!(offers_seen > 200, "{offers_seen}");
+}

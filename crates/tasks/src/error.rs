@@ -64,6 +64,14 @@ pub enum Error {
         /// The same path as the command sees it.
         written: String,
     },
+    /// The items of `[splits]` cannot be dealt.
+    #[error("cannot deal the items in `{items}`: {why}; see `[splits]` in task.toml")]
+    Splits {
+        /// The table.
+        items: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A starter file would replace one.
     #[error("{} exists already; edit it, or remove it first", .0.display())]
     Exists(PathBuf),

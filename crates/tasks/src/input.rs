@@ -93,6 +93,12 @@ pub(crate) struct Input {
     /// What is improved.
     #[schemars(required)]
     pub(crate) metric: Option<MetricTable>,
+    /// What else is worth having: trials that none other beats on all objectives are archived. Verdicts are made on the
+    /// metric alone.
+    #[serde(default)]
+    pub(crate) objective: Vec<At<ObjectiveTable>>,
+    /// Splits that Empiric makes, for an evaluator that scores item by item.
+    pub(crate) splits: Option<At<SplitsTable>>,
     /// Hard constraints on metrics.
     #[serde(default)]
     pub(crate) gate: Vec<At<GateTable>>,
@@ -275,6 +281,59 @@ pub(crate) struct MetricTable {
     /// `METRIC name=value` nor the name followed by `:` or `=` and a number.
     #[schemars(example = &"loss is ([0-9.]+)")]
     pub(crate) pattern: Option<At<String>>,
+}
+
+/// Another number worth improving.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ObjectiveTable {
+    /// Metric name.
+    #[schemars(required, example = &"artifact_bytes")]
+    pub(crate) metric: Option<At<String>>,
+    /// Which way is better.
+    #[schemars(required)]
+    pub(crate) goal: Option<Goal>,
+    /// Unit shown beside values.
+    #[schemars(example = &"bytes")]
+    pub(crate) unit: Option<String>,
+}
+
+/// How the items of the evaluation are dealt to the splits `search`, `select` and `report`: once, after `[prepare]`.
+/// The evaluator alone is told, by the file in `$EMPIRIC_SPLITS`; it may leave the splits alone, score every item in
+/// `scores`, and have Empiric take the means.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SplitsTable {
+    /// The table of items: CSV (`.tsv`: tabs) with a line of column names, in data with `visible = "evaluator"`.
+    #[schemars(required, example = &"data/hidden/items.csv")]
+    pub(crate) items: Option<At<String>>,
+    /// Column that tells items apart. Default: id.
+    #[schemars(example = &"id")]
+    pub(crate) id: Option<At<String>>,
+    /// Share of the items that proposers see the scores of, in proportion to the others. Default: 1.
+    #[schemars(example = 1)]
+    pub(crate) search: Option<At<f64>>,
+    /// Share that verdicts are made on. Default: 1.
+    #[schemars(example = 1)]
+    pub(crate) select: Option<At<f64>>,
+    /// Share of the closing comparison. Default: 1.
+    #[schemars(example = 1)]
+    pub(crate) report: Option<At<f64>>,
+    /// Column whose values are dealt evenly, such as the class.
+    #[schemars(example = &"label")]
+    pub(crate) stratify: Option<At<String>>,
+    /// Column whose equal values stay in one split, such as the person that a sample is of.
+    #[schemars(example = &"person")]
+    pub(crate) group: Option<At<String>>,
+    /// Column to order by, numbers or ISO dates: the earliest items are for search, the latest for the report.
+    #[schemars(example = &"day")]
+    pub(crate) time: Option<At<String>>,
+    /// Column that names each item's split; nothing is dealt then.
+    #[schemars(example = &"split")]
+    pub(crate) column: Option<At<String>>,
+    /// What the dealing derives from, beside the table itself. Default: 0.
+    #[schemars(example = 0)]
+    pub(crate) seed: Option<u64>,
 }
 
 /// A hard constraint: one of `min` and `max`.

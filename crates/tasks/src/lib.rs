@@ -18,6 +18,7 @@ mod process;
 mod python;
 mod quick;
 mod shape;
+mod splits;
 pub mod units;
 mod validate;
 mod watch;
@@ -36,6 +37,7 @@ pub use prepare::{Data, DataEntry, prepare};
 pub use process::{Progress, Step};
 pub use python::{Requirement, RequirementError};
 pub use quick::{Quick, quick};
+pub use splits::Dealt;
 pub use watch::Watch;
 
 use std::{ffi::OsString, path::PathBuf};

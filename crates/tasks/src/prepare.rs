@@ -1,4 +1,4 @@
-//! Makes a task's data once, and says where each piece of it is.
+//! Makes a task's data once, deals its items to the splits, and says where each piece of it is.
 //!
 //! `[prepare]` is the task author's and runs unconfined: it may download. It runs in the task's directory and writes
 //! below `$EMPIRIC_DATA`; data appear in the cache whole or not at all.
@@ -13,8 +13,9 @@ use std::{
 use empiric_core::{Digest, task::Visible};
 
 use crate::{
-    Environment, Error, Host, Loaded, Progress, files,
+    Dealt, Environment, Error, Host, Loaded, Progress, files,
     process::{Job, begin, command, lock},
+    splits::splits,
 };
 
 /// The data of a task, ready to be shown to its programs.
@@ -24,6 +25,8 @@ pub struct Data {
     pub digest: Digest,
     /// Its pieces in the order of the task.
     pub entries: Vec<DataEntry>,
+    /// The splits, where the task has them made.
+    pub splits: Option<Dealt>,
 }
 
 /// One directory or file of data.
@@ -43,11 +46,11 @@ impl Data {
     /// # Errors
     /// When something cannot be read.
     pub fn current_digest(&self) -> io::Result<Digest> {
-        digest(&self.entries)
+        digest(&self.entries, self.splits.as_ref())
     }
 }
 
-fn digest(entries: &[DataEntry]) -> io::Result<Digest> {
+fn digest(entries: &[DataEntry], splits: Option<&Dealt>) -> io::Result<Digest> {
     let mut parts = Vec::new();
     for entry in entries {
         let content = if entry.path.is_dir() {
@@ -61,6 +64,9 @@ fn digest(entries: &[DataEntry]) -> io::Result<Digest> {
             Visible::Evaluator => "evaluator",
         };
         parts.extend([entry.name.clone(), visible.to_owned(), content.to_string()]);
+    }
+    if let Some(splits) = splits {
+        parts.extend(["splits".to_owned(), splits.digest()?.to_string()]);
     }
     Ok(files::digest_of(parts.iter().map(String::as_str)))
 }
@@ -89,7 +95,11 @@ pub fn prepare(
             visible: data.visible,
         });
     }
-    Ok(Data { digest: digest(&entries)?, entries })
+    let declared = loaded.task.splits.as_ref();
+    let splits = declared
+        .map(|declared| splits(loaded, declared, &base.join(&declared.items), host))
+        .transpose()?;
+    Ok(Data { digest: digest(&entries, splits.as_ref())?, entries, splits })
 }
 
 /// The directory that holds `data/`, made by `run`.

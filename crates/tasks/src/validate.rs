@@ -4,6 +4,7 @@
 mod commands;
 mod metrics;
 mod recipe;
+mod splits;
 
 use std::{ops::Range, path::Path, path::PathBuf, time::Duration};
 
@@ -61,6 +62,9 @@ pub(crate) fn validate(
     let (metric, pattern) = check.metric(input.metric.as_ref(), &units, evaluator.is_some());
     let gates = check.gates(&input.gate, &units);
     let plausible = check.gates(&input.plausible, &units);
+    let objectives = check.objectives(&input.objective, &metric, &units);
+    let splits = input.splits.as_ref();
+    let splits = splits.and_then(|splits| check.splits(splits, &data, evaluator.is_some()));
     let hide = input.sandbox.as_ref().and_then(|sandbox| sandbox.hide.as_ref());
     let hide = hide.map(|hide| check.hide(hide, &data));
 
@@ -77,6 +81,8 @@ pub(crate) fn validate(
         predictor,
         evaluator,
         metric,
+        objectives,
+        splits,
         pattern,
         gates,
         plausible,

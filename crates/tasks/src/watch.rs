@@ -107,6 +107,9 @@ impl Watch {
         for entry in &self.data.entries {
             stamp_all(&mut data, &entry.path)?;
         }
+        if let Some(splits) = &self.data.splits {
+            stamp(&mut data, &splits.path)?;
+        }
         let mut environment = blake3::Hasher::new();
         for dir in &self.installed {
             stamp_all(&mut environment, dir)?;

@@ -401,6 +401,8 @@ pub fn task() -> Task {
         evaluator: Some(command(&["python", "evaluate.py"], 60.0)),
         metric: Metric { name: "bpb".to_owned(), goal: Goal::Minimize, unit: "bits".to_owned() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends by its panic")]
 
+mod ablation;
 mod agents;
 mod arms;
 mod book;

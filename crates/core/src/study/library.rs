@@ -73,6 +73,7 @@ impl Library {
             | Event::Quarantined { .. }
             | Event::Concluded { .. }
             | Event::ReportOpened { .. }
+            | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
             | Event::Resumed { .. }
@@ -132,6 +133,7 @@ impl Library {
             | Event::Fenced { .. }
             | Event::Quarantined { .. }
             | Event::ReportOpened { .. }
+            | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
             | Event::Resumed { .. }

@@ -7,7 +7,7 @@ use imbl::{OrdMap, OrdSet, Vector};
 use super::{Contest, Counts, Fixed, Library, Progress, Seen, Settings, State, Study, Won};
 use crate::{
     Budget, Cost, Course, Noise, Purpose, ReplicateId, Sample, Seed, StudyId, Task, TreeId, Trial,
-    TrialNo,
+    TrialNo, ablation::ABLATE,
 };
 
 impl Study {
@@ -47,10 +47,13 @@ impl Study {
         study
     }
 
-    /// The champion that a trial meets: its arm's, unless it builds on what another arm kept, as a trial made by someone who
+    /// The champion that a trial meets: of an ablation, the one taken apart; else its arm's, unless it builds on what another arm kept, as a trial made by someone who
     /// sees the whole study can, and that is the better one. What it builds on is no gain of its own.
     pub(super) fn meets(&self, challenger: TrialNo) -> Option<TrialNo> {
         let trial = self.trials.get(challenger.0 as usize)?;
+        if trial.arm == ABLATE {
+            return Some(self.ablation()?.champion);
+        }
         let own = self.arms.get(&*trial.arm)?.champion();
         let foreign = |no: &TrialNo| {
             self.trials.get(no.0 as usize).is_some_and(|parent| parent.arm != trial.arm)
@@ -93,7 +96,7 @@ impl Study {
     }
 
     /// The arm whose champion is the study's: of those that kept anything, the one with the largest confirmed gain over the
-    /// baseline; the first where there is nothing to choose between.
+    /// baseline; the first where there is nothing to choose between, but a simplified champion before the one it simplifies.
     ///
     /// It is chosen before the closing comparison and not by it, so that what that says of the champion is not biased by
     /// the choice.
@@ -103,7 +106,9 @@ impl Study {
         let names = self.arms();
         for name in &names {
             if let Some(won) = self.arm(name).and_then(|own| self.won(own.champion()))
-                && best.is_none_or(|(_, gain)| won.gain > gain)
+                && best.is_none_or(|(_, gain)| {
+                    won.gain > gain || (*name == ABLATE && won.gain >= gain)
+                })
             {
                 best = Some((name, won.gain));
             }

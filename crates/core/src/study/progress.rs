@@ -78,6 +78,10 @@ impl Progress {
         self.report = Some(champion);
     }
 
+    pub(super) fn report_voided(&mut self) {
+        self.report = None;
+    }
+
     /// Its trials, oldest first; the baseline is the first of every arm.
     #[must_use]
     pub fn trials(&self) -> &Vector<TrialNo> {

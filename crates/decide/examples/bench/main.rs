@@ -2,6 +2,7 @@
 //! run. Prints tables with Monte Carlo errors, and whether each aim is met, which is the exit status too. Run by
 //! `cargo xtask bench decide`; an example of this crate, so that it needs nothing but this crate.
 
+mod beside;
 mod rivals;
 mod studies;
 mod world;
@@ -85,6 +86,8 @@ fn run(size: Size) -> anyhow::Result<bool> {
     let mut met = false_keeps(size)?;
     met &= power(size)?;
     met &= bias(size)?;
+    met &= beside::by_item(size)?;
+    met &= beside::ablation(size)?;
     met &= cost()?;
     say(if met { "\nevery aim is met" } else { "\nNOT every aim is met" })?;
     Ok(met)
@@ -288,6 +291,14 @@ fn verdict(met: bool) -> &'static str {
 
 /// Simulates `size.studies` studies of `plan`, a few at a time.
 fn simulate(size: Size, plan: &Plan) -> anyhow::Result<Vec<Found>> {
+    each(size, |stream| studies::run(plan, stream))
+}
+
+/// One result for each of `size.studies` studies, a few at a time.
+fn each<T: Send>(
+    size: Size,
+    study: impl Fn(u64) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Vec<T>> {
     let next = AtomicU64::new(0);
     let work = || {
         let mut found = Vec::new();
@@ -296,11 +307,11 @@ fn simulate(size: Size, plan: &Plan) -> anyhow::Result<Vec<Found>> {
             if stream >= size.studies {
                 return anyhow::Ok(found);
             }
-            found.push(studies::run(plan, stream)?);
+            found.push(study(stream)?);
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..size.threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..size.threads).map(|_| scope.spawn(&work)).collect();
         let mut all = Vec::new();
         for worker in workers {
             all.extend(worker.join().ok().context("a simulation panicked")??);

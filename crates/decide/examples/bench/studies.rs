@@ -55,7 +55,10 @@ pub(crate) struct Found {
 
 /// Simulates one study.
 pub(crate) fn run(plan: &Plan, stream: u64) -> anyhow::Result<Found> {
-    let mut lab = Lab::open(plan, stream)?;
+    Lab::open(plan, stream)?.search(plan)
+}
+
+fn searched(lab: &mut Lab, plan: &Plan) -> anyhow::Result<Found> {
     lab.propose()?;
     lab.settle(TrialNo::BASELINE)?;
     for no in 1..=plan.trials {
@@ -66,6 +69,7 @@ pub(crate) fn run(plan: &Plan, stream: u64) -> anyhow::Result<Found> {
         let champion = lab.study.champion();
         let truth = lab.world.truth(champion) + effect;
         lab.world.set(trial, truth);
+        lab.world.descend(trial, champion);
         let before = lab.study.contests();
         let outcome = lab.settle(trial)?;
         lab.found.idle_contests += if better { 0 } else { lab.study.contests() - before };
@@ -79,18 +83,21 @@ pub(crate) fn run(plan: &Plan, stream: u64) -> anyhow::Result<Found> {
         }
     }
     lab.found.contests = lab.study.contests();
-    Ok(lab.found)
+    Ok(lab.found.clone())
 }
 
-struct Lab {
-    study: Study,
-    world: World,
+/// A study and its evaluator.
+pub(crate) struct Lab {
+    pub(crate) study: Study,
+    pub(crate) world: World,
+    /// Whether scores by item are told, where there are any.
+    pub(crate) by_item: bool,
     ids: u128,
-    found: Found,
+    pub(crate) found: Found,
 }
 
 impl Lab {
-    fn open(plan: &Plan, stream: u64) -> anyhow::Result<Self> {
+    pub(crate) fn open(plan: &Plan, stream: u64) -> anyhow::Result<Self> {
         let settings = Settings {
             seed: stream,
             budget: Budget::default(),
@@ -101,17 +108,27 @@ impl Lab {
             Event::StudyOpened { study: StudyId(Uuid::nil()), task: Arc::new(task()), settings };
         let study =
             Study::open(&Record { seq: 1, at: jiff::Timestamp::UNIX_EPOCH, event: opened })?;
-        Ok(Self { study, world: World::new(plan.kind, stream), ids: 0, found: Found::default() })
+        let world = World::new(plan.kind, stream);
+        Ok(Self { study, world, by_item: true, ids: 0, found: Found::default() })
     }
 
-    fn push(&mut self, event: Event) -> anyhow::Result<()> {
+    /// Measures the baseline and makes the plan's trials.
+    pub(crate) fn search(&mut self, plan: &Plan) -> anyhow::Result<Found> {
+        searched(self, plan)
+    }
+
+    pub(crate) fn push(&mut self, event: Event) -> anyhow::Result<()> {
         let seq = self.study.seq() + 1;
         Ok(self.study.apply(&Record { seq, at: jiff::Timestamp::UNIX_EPOCH, event })?)
     }
 
     fn propose(&mut self) -> anyhow::Result<TrialNo> {
+        self.ask("bench", Ask { operator: Operator::Improve, parents: Vec::new(), surface: None })
+    }
+
+    /// A trial that answers this ask, with a tree of its own.
+    pub(crate) fn ask(&mut self, arm: &str, ask: Ask) -> anyhow::Result<TrialNo> {
         let trial = self.study.next_trial();
-        let ask = Ask { operator: Operator::Improve, parents: Vec::new(), surface: None };
         let mut id = [0; 20];
         id[..4].copy_from_slice(&trial.0.to_le_bytes());
         let edit = Edit {
@@ -127,12 +144,12 @@ impl Lab {
             inspection: Inspection::default(),
             detail: serde_json::Value::Null,
         };
-        self.push(Event::Asked { trial, arm: "bench".to_owned(), ask })?;
+        self.push(Event::Asked { trial, arm: arm.to_owned(), ask })?;
         self.push(Event::Proposed { trial, edit })?;
         Ok(trial)
     }
 
-    fn settle(&mut self, trial: TrialNo) -> anyhow::Result<Outcome> {
+    pub(crate) fn settle(&mut self, trial: TrialNo) -> anyhow::Result<Outcome> {
         for _ in 0..1000 {
             let began = Instant::now();
             let step = next_step(&self.study, trial);
@@ -169,7 +186,8 @@ impl Lab {
             split: Split::Search,
             provenance: Provenance::Evaluator,
         };
-        let result = Measured { measurements: vec![measurement], ..Measured::default() };
+        let items = if self.by_item { self.world.items(trial, seed) } else { Vec::new() };
+        let result = Measured { measurements: vec![measurement], items, ..Measured::default() };
         self.found.replicates += 1;
         self.push(Event::Measured { replicate, trial, result })
     }
@@ -198,6 +216,8 @@ fn task() -> Task {
         evaluator: None,
         metric: Metric { name: METRIC.to_owned(), goal: Goal::Maximize, unit: String::new() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,

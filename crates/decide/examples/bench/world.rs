@@ -25,6 +25,21 @@ pub(crate) enum Kind {
     /// Share of correct answers to 20 questions, one in 100 of which is: most replicates agree, so that the metric often
     /// looks deterministic.
     Rare,
+    /// Share of correct answers to the same questions each time.
+    Items(Items),
+}
+
+/// Questions that stand for all that there are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Items {
+    /// How many are asked.
+    pub(crate) n: u32,
+    /// The share of all that is answered correctly without any gain.
+    pub(crate) right: f64,
+    /// The share that an edit makes wrong; it makes as many right that were wrong, and more where it is better.
+    pub(crate) moved: f64,
+    /// The share that a seed answers the other way.
+    pub(crate) wobble: f64,
 }
 
 /// Questions, and the share that is answered correctly without any gain.
@@ -53,6 +68,7 @@ impl Kind {
             Self::Twofold => "two-valued",
             Self::Accuracy => "accuracy of 200 items",
             Self::Rare => "accuracy, rarely moving",
+            Self::Items(_) => "the same items each time",
         }
     }
 
@@ -62,6 +78,7 @@ impl Kind {
         match self {
             Self::Accuracy => of(ACCURACY),
             Self::Rare => of(RARE),
+            Self::Items(items) => of((items.n, items.right)),
             Self::Gaussian | Self::Paired | Self::Heavy | Self::Uneven | Self::Twofold => 1.0,
         }
     }
@@ -73,11 +90,13 @@ pub(crate) struct World {
     stream: u64,
     /// True gain of each trial over the baseline, in standard deviations.
     truth: BTreeMap<TrialNo, f64>,
+    /// Which questions each trial answers correctly, but for seeds.
+    answers: BTreeMap<TrialNo, Vec<bool>>,
 }
 
 impl World {
     pub(crate) fn new(kind: Kind, stream: u64) -> Self {
-        Self { kind, stream, truth: BTreeMap::new() }
+        Self { kind, stream, truth: BTreeMap::new(), answers: BTreeMap::new() }
     }
 
     pub(crate) fn set(&mut self, trial: TrialNo, truth: f64) {
@@ -111,7 +130,49 @@ impl World {
             Kind::Twofold => truth + if own.random::<bool>() { 1.0 } else { -1.0 },
             Kind::Accuracy => self.answers(ACCURACY, truth, &mut own),
             Kind::Rare => self.answers(RARE, truth, &mut own),
+            Kind::Items(_) => {
+                let items = self.items(trial, seed);
+                items.iter().map(|item| f64::from(*item)).sum::<f64>() / items.len() as f64
+            }
         }
+    }
+
+    /// The answers of `trial`, an edit of `parent`: of all questions there are, as many are lost as are won, and its gain
+    /// beside.
+    pub(crate) fn descend(&mut self, trial: TrialNo, parent: TrialNo) {
+        let Kind::Items(items) = self.kind else { return };
+        let gain = (self.truth(trial) - self.truth(parent)) * self.kind.sd();
+        let mut random = self.stream(&[u64::MAX - 1, 1 + u64::from(trial.0)]);
+        let right = (items.right + self.truth(parent) * self.kind.sd()).clamp(0.01, 0.99);
+        let (lose, win) = (items.moved / right, (items.moved + gain) / (1.0 - right));
+        let before = self.answered(parent);
+        let after = before.into_iter().map(|held| {
+            let moves = random.random::<f64>() < if held { lose } else { win };
+            held != moves
+        });
+        let after = after.collect();
+        self.answers.insert(trial, after);
+    }
+
+    fn answered(&self, trial: TrialNo) -> Vec<bool> {
+        let Kind::Items(items) = self.kind else { return Vec::new() };
+        self.answers.get(&trial).cloned().unwrap_or_else(|| {
+            let mut random = self.stream(&[u64::MAX - 1, 0]);
+            (0..items.n).map(|_| random.random::<f64>() < items.right).collect()
+        })
+    }
+
+    /// Scores by item of one replicate; beyond 512 items, means over runs of neighbours, as of a real evaluator.
+    pub(crate) fn items(&self, trial: TrialNo, seed: Seed) -> Vec<f32> {
+        let Kind::Items(items) = self.kind else { return Vec::new() };
+        let mut own = self.stream(&[u64::from(seed.0), 1 + u64::from(trial.0)]);
+        let mut told = |held: bool| held != (own.random::<f64>() < items.wobble);
+        let scores: Vec<f32> =
+            self.answered(trial).into_iter().map(|held| f32::from(u8::from(told(held)))).collect();
+        let runs = scores.len().min(512);
+        let bounds = (0..=runs).map(|run| run * scores.len() / runs).collect::<Vec<_>>();
+        let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
+        bounds.windows(2).map(|ends| mean(&scores[ends[0]..ends[1]])).collect()
     }
 
     fn answers(&self, (items, right): (u32, f64), truth: f64, random: &mut ChaCha8Rng) -> f64 {

@@ -68,6 +68,12 @@ impl Lab {
         self.propose_in(arm, tree, parents.to_vec(), Inspection::default())
     }
 
+    /// A trial that answers this ask, with a tree of its own.
+    pub(super) fn ask(&mut self, arm: &str, ask: Ask) -> TrialNo {
+        let trial = self.study.next_trial();
+        self.propose_as(arm, 1000 + trial.0, ask, Inspection::default())
+    }
+
     fn propose_in(
         &mut self,
         arm: &str,
@@ -75,8 +81,13 @@ impl Lab {
         parents: Vec<TrialNo>,
         inspection: Inspection,
     ) -> TrialNo {
+        let ask = Ask { operator: Operator::Improve, parents, surface: None };
+        self.propose_as(arm, tree, ask, inspection)
+    }
+
+    fn propose_as(&mut self, arm: &str, tree: u32, ask: Ask, inspection: Inspection) -> TrialNo {
         let trial = self.study.next_trial();
-        let ask = Ask { operator: Operator::Improve, parents: parents.clone(), surface: None };
+        let parents = ask.parents.clone();
         let mut id = [0; 20];
         id[..4].copy_from_slice(&tree.to_le_bytes());
         let edit = Edit {
@@ -255,6 +266,8 @@ pub(super) fn task(goal: Goal, gates: Vec<Gate>) -> Task {
         evaluator: None,
         metric: Metric { name: "loss".to_owned(), goal, unit: "bpb".to_owned() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates,
         plausible: Vec::new(),
         network: Network::None,

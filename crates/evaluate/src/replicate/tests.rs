@@ -33,6 +33,8 @@ pub(crate) fn task() -> Task {
         evaluator: Some(command("evaluate")),
         metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,
@@ -104,6 +106,7 @@ fn run(task: Task, endings: &[(Ending, &'static str)], result: &'static str) -> 
         bare: None,
         data: Vec::new(),
         data_dir: dir.path().to_owned(),
+        splits: None,
     };
     let script = Script { endings: Mutex::new(endings.to_vec().into()), result };
     let future = measure(&script, &installation, &dirs, Seed(1));

@@ -41,6 +41,8 @@ fn task() -> Task {
         evaluator: None,
         metric: Metric { name: "bpb".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,
@@ -130,6 +132,7 @@ fn result(value: f64, failed: bool) -> Measured {
         }],
         cost: Cost { wall_s: 1.5, cpu_s: 1.3, ..Cost::default() },
         feedback: String::new(),
+        items: if failed { Vec::new() } else { vec![0.5, 1.0] },
         testimony: Testimony {
             samples: BTreeMap::from([(Split::Search, 900)]),
             outputs: Some("6d".to_owned()),

@@ -62,6 +62,8 @@ fn task() -> Task {
         evaluator: None,
         metric: metric(),
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: Vec::new(),
         plausible: Vec::new(),
         network: Network::None,

@@ -48,6 +48,8 @@ fn opening(seed: u64, surfaces: &[&str]) -> Record {
         evaluator: None,
         metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: vec![Gate { metric: "size".to_owned(), bound: Bound::Max(1000.0) }],
         plausible: Vec::new(),
         network: Network::None,

@@ -292,3 +292,28 @@ fn a_bare_environment_runs_and_has_nothing_to_read() {
     assert_eq!(says(sources), "0\n");
     assert!(made.read_paths.iter().all(|path| path.exists()));
 }
+
+#[test]
+fn splits_are_dealt_once_and_watched_like_data() {
+    let fixture = Fixture::new(&format!("{GOOD}[splits]\nitems = \"data/hidden/items.csv\"\n"));
+    fixture.write("data/hidden/items.csv", "id\na\nb\nc\n");
+    let loaded = fixture.good();
+    let environment = Environments::new(&fixture.host).ensure(&loaded, &mut on).unwrap();
+    let data = prepare(&loaded, &environment, &fixture.host, &mut on).unwrap();
+    let dealt = data.splits.clone().unwrap();
+    assert_eq!(prepare(&loaded, &environment, &fixture.host, &mut on).unwrap(), data);
+    let told: empiric_core::Assignment =
+        serde_json::from_slice(&fs_err::read(&dealt.path).unwrap()).unwrap();
+    assert_eq!(told, dealt.assignment);
+    assert_eq!((told.search.len(), told.select.len(), told.report.len()), (1, 1, 1));
+    let watch = crate::Watch::new(&loaded, &data, &environment, None).unwrap();
+    fs_err::write(&dealt.path, "{}").unwrap();
+    assert_ne!(watch.fixed().unwrap().data, data.digest);
+    assert_eq!(watch.fixed().unwrap().evaluator, loaded.source_digest);
+    fixture.write("data/hidden/items.csv", "name\na\n");
+    let error = prepare(&loaded, &environment, &fixture.host, &mut on).unwrap_err().to_string();
+    assert!(
+        error.contains("`data/hidden/items.csv`: there is no column `id` among name"),
+        "{error}"
+    );
+}

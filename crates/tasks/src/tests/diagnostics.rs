@@ -512,3 +512,43 @@ fn the_schema_describes_every_key() {
     described(&schema(), "");
     assert!(!schema().to_string().contains("null"));
 }
+
+/// What is said of a file that has these lines at its end.
+#[track_caller]
+fn ending(text: &str) -> Vec<String> {
+    let fixture = Fixture::new(&format!("{GOOD}{text}"));
+    told(&fixture.load().expect_err("a diagnostic"))
+}
+
+#[test]
+fn splits_are_of_items_that_nobody_sees_and_dealt_in_one_way() {
+    let fixture =
+        Fixture::new(&format!("{GOOD}[splits]\nitems = \"data/hidden/items.csv\"\nselect = 2\n"));
+    let splits = fixture.good().task.splits.unwrap();
+    assert_eq!((splits.id.as_str(), splits.weights), ("id", [1.0, 2.0, 1.0]));
+    let problems = ending(
+        "[splits]\nitems = \"data/public/items.csv\"\nsearch = 0\ntime = \"day\"\nstratify = \"label\"\n",
+    );
+    assert_eq!(
+        problems,
+        [
+            "26: `data/public/items.csv` lies in no data of the evaluator's alone | put it below a `[[data]]` with `visible = \"evaluator\"`: who knows the table knows the splits",
+            "27: 0 is no share | -",
+            "29: `stratify` has no effect beside `time` | remove one of the two",
+        ]
+    );
+}
+
+#[test]
+fn objectives_are_named_once() {
+    let more = "[[objective]]\nmetric = \"artifact_bytes\"\ngoal = \"minimize\"\n";
+    let task = Fixture::new(&format!("{GOOD}{more}")).good().task;
+    let names: Vec<&str> = task.all_objectives().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names, ["bpb", "artifact_bytes"]);
+    assert_eq!(
+        ending(&more.replace("artifact_bytes", "bpb")),
+        [
+            "26: `bpb` is an objective already | the metric is the first objective; `[[objective]]` names others"
+        ]
+    );
+}

@@ -9,7 +9,7 @@ use regex::Regex;
 use super::Check;
 use crate::{
     diagnostic::{did_you_mean, one_of},
-    input::{At, GateTable, MetricTable},
+    input::{At, GateTable, MetricTable, ObjectiveTable},
 };
 
 impl Check<'_> {
@@ -41,6 +41,35 @@ impl Check<'_> {
             unit: table.and_then(|table| table.unit.clone()).unwrap_or_default(),
         };
         (metric, pattern.map(|pattern| pattern.get().clone()))
+    }
+
+    /// What else is improved: names that differ from the metric's and from one another.
+    pub(super) fn objectives(
+        &mut self,
+        tables: &[At<ObjectiveTable>],
+        metric: &Metric,
+        units: &[&str],
+    ) -> Vec<Metric> {
+        let mut objectives: Vec<Metric> = Vec::new();
+        for table in tables {
+            let ObjectiveTable { metric: Some(name), goal, unit } = table.get() else { continue };
+            self.metric_name(name, units);
+            let text = name.get();
+            let known = std::iter::once(metric).chain(&objectives);
+            if known.into_iter().any(|known| known.name == *text) {
+                self.problems
+                    .add(name.span(), format!("`{text}` is an objective already"))
+                    .label("named twice")
+                    .help("the metric is the first objective; `[[objective]]` names others");
+                continue;
+            }
+            objectives.push(Metric {
+                name: text.clone(),
+                goal: goal.unwrap_or(Goal::Minimize),
+                unit: unit.clone().unwrap_or_default(),
+            });
+        }
+        objectives
     }
 
     pub(super) fn gates(&mut self, tables: &[At<GateTable>], units: &[&str]) -> Vec<Gate> {

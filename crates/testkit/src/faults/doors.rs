@@ -30,7 +30,9 @@ pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     for point in Point::all() {
         points += 1;
         prepare(home.path(), point)?;
-        let mut command = home.command(&words);
+        let ablate = ["ablate", "study", "--json"].map(str::to_owned);
+        let apart = point.door == Door::Append("ablation_opened");
+        let mut command = home.command(if apart { &ablate[..] } else { &words });
         command.env(CRASH_AT, point.to_string());
         let ended = events(command)?;
         if ended.code.is_some() {

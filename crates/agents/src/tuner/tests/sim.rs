@@ -134,6 +134,8 @@ pub(super) fn task(gated: bool) -> Task {
         evaluator: None,
         metric: Metric { name: "loss".to_owned(), goal: Goal::Minimize, unit: String::new() },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: if gated {
             vec![Gate { metric: "size".to_owned(), bound: Bound::Max(LIMIT) }]
         } else {
