@@ -160,6 +160,10 @@ fn converse(mut connection: TcpStream, shared: &Shared) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut held = Vec::new();
     while let Some(request) = http::read(&mut connection, &mut held)? {
+        let last = request
+            .headers
+            .get("connection")
+            .is_some_and(|word| word.eq_ignore_ascii_case("close"));
         let Some(asked) = Asked::read(&request.path, request.headers, &request.body) else {
             http::answer(
                 &mut connection,
@@ -173,7 +177,7 @@ fn converse(mut connection: TcpStream, shared: &Shared) -> io::Result<()> {
         if shared.keeps {
             shared.asked().push(asked.clone());
         }
-        if !speak::answer(&mut connection, &asked, shared.mind.answer(&asked))? {
+        if !speak::answer(&mut connection, &asked, shared.mind.answer(&asked))? || last {
             return Ok(());
         }
     }
