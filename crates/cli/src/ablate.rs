@@ -19,7 +19,7 @@ use crate::{
 pub(crate) fn ablate(args: &Ablate) -> Result<(), Failure> {
     let layout = look::layout(&args.study)?;
     let study = Reader::open(layout.root())?.study()?;
-    if ask::at_work(&layout) {
+    if empiric_ledger::is_locked(layout.root()) {
         return Err(Failure::say(Kind::Study, "another process is at work on this study")
             .hint("let it end, or `empiric stop` it; what it kept is taken apart then"));
     }
@@ -36,7 +36,7 @@ pub(crate) fn ablate(args: &Ablate) -> Result<(), Failure> {
     let mut options =
         run::options(ready, layout.clone(), study.settings().clone(), place, None, false)?;
     options.ablate = Some(margin);
-    let ended = run::session(options, Live::new(args.json))?;
+    let ended = run::session(options, Live::new(args.json), false)?;
     conclude(&layout, &ended, args.json)
 }
 

@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use empiric_core::{
+use empiric_core::{quote::line, 
     Assignment, Measurement, Provenance, Split,
     trial::{MAX_ITEMS, Testimony},
 };
 
-use crate::contract::{Told, harmless};
+use crate::contract::Told;
 
 /// The splits that Empiric made for a task.
 #[derive(Debug, Clone)]
@@ -51,17 +51,17 @@ pub(crate) fn aggregate(
         if !plain || told.measurements.iter().any(|m| m.metric == name) {
             return Err(format!(
                 "metric `{}` of `scores` is given elsewhere too, or is no name",
-                harmless(&name, 200).escape_debug()
+                line(&name, 200).escape_debug()
             ));
         }
         let mut sums = [(Split::Search, 0.0, 0), (Split::Select, 0.0, 0), (Split::Report, 0.0, 0)];
         let mut selected: Vec<Option<f64>> = vec![None; dealt.selected];
         for (id, score) in scores {
             if !score.is_finite() {
-                return Err(format!("the score of item `{}` is not finite", harmless(&id, 200)));
+                return Err(format!("the score of item `{}` is not finite", line(&id, 200)));
             }
             let (split, at) = dealt.places.get(&id).copied().ok_or_else(|| {
-                format!("`scores` names item `{}`, which is in no split", harmless(&id, 200))
+                format!("`scores` names item `{}`, which is in no split", line(&id, 200))
             })?;
             if let Some((_, sum, n)) = sums.iter_mut().find(|(of, ..)| *of == split) {
                 *sum += score;
