@@ -290,6 +290,7 @@ fn edit(
             ..FileChange::default()
         }],
         inspection: Inspection::default(),
+        thought: None,
         detail: serde_json::json!({"knob": "model.py:WIDTH", "value": no}),
     }
 }
