@@ -14,6 +14,9 @@ mod tables;
 mod tensorboard;
 mod web;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate_::{Entity, Kind, ro_crate};
 pub use jsonl::jsonl;
 pub use mlflow::{Artefact, Logged, Mlflow, MlflowError};
