@@ -26,7 +26,7 @@ const EDGES: [(&str, &[&str]); 20] = [
     ("lineage", &["core", "doors"]),
     ("tasks", &["core"]),
     ("llm", &["core"]),
-    ("agents", &["core", "llm"]),
+    ("agents", &["core", "llm", "sandbox"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
     ("report", &["core", "decide", "lineage"]),

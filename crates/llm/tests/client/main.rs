@@ -5,5 +5,6 @@
 mod budget;
 mod faults;
 mod kit;
+mod proxy;
 mod replay;
 mod wires;
