@@ -91,7 +91,9 @@ impl Pool {
                 fs::create_dir_all(dir)?;
             }
             // What recipe code leaves here, while it is here, is for nobody else on this machine.
-            fs::set_permissions(&path, Permissions::from_mode(0o700))?;
+            if fs::metadata(&path)?.permissions().mode() & 0o777 != 0o700 {
+                fs::set_permissions(&path, Permissions::from_mode(0o700))?;
+            }
             free.push_back(Slot { dirs, holds: None });
         }
         let names = free.iter().map(|slot| slot.dirs.name.clone()).collect();
