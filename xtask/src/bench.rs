@@ -53,3 +53,12 @@ pub(crate) fn decide(words: &[&str]) -> anyhow::Result<ExitCode> {
     must(command("cargo", run).args(words))?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What the digest that proposers read costs and how large it is, by the size of the study.
+pub(crate) fn digest() -> anyhow::Result<ExitCode> {
+    must(&mut command(
+        "cargo",
+        ["run", "--release", "--package", "empiric-agents", "--example", "digest"],
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

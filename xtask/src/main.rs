@@ -1,11 +1,13 @@
 //! `cargo xtask`: what people and CI do with this repository, in one place that needs nothing but Rust.
 
 mod bench;
+mod book;
 mod cheats;
 mod check;
 mod demo;
 mod faults;
 mod fuzz;
+mod interop;
 mod machine;
 mod tools;
 #[cfg(test)]
@@ -25,10 +27,13 @@ usage: cargo xtask <what>
                     hand the corpus of cheats/, or what of it begins like a name, to real studies, and see what is caught
   fuzz [--minutes N] [TARGET]...
                     hands anything at all to what reads other people's input; 10 minutes each
+  book [--shots]    the generated pages of docs/, and the book where mdBook is installed; --shots pictures a study
+  interop [STUDY]   exports read back by DuckDB, Polars, TensorBoard, RO-Crate's reader and an MLflow server, all from PyPI
   bench engine [--trials N] [--slots N]
                     what Empiric itself costs per trial, and how busy it keeps its slots
   bench decide [--short] [--studies N] [--trials N] [--threads N]
                     what its verdicts are worth over simulated studies: error, power, price, bias
+  bench digest      what the digest that proposers read costs, and how large it is
   bench search [--trials N] [--seeds N] [--only FUNCTION]
                     tuner and policies against Optuna, on noisy functions written as recipes";
 
@@ -44,8 +49,13 @@ fn main() -> anyhow::Result<ExitCode> {
         ["cheats", "--level", level, ref more @ ..] => cheats(level, more),
         ["cheats", ref more @ ..] => cheats("auto", more),
         ["fuzz", ref more @ ..] => fuzz::run(more),
+        ["book"] => book::run(false),
+        ["book", "--shots"] => book::run(true),
+        ["interop"] => interop::run(None),
+        ["interop", study] => interop::run(Some(study)),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["bench", "search", ref more @ ..] => bench::search(more),
+        ["bench", "digest"] => bench::digest(),
         ["bench", "decide", ref more @ ..] => bench::decide(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);

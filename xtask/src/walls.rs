@@ -15,7 +15,7 @@ use crate::tools::root;
 mod causes;
 
 /// The crates of the house, and which of the others each may use.
-const EDGES: [(&str, &[&str]); 20] = [
+const EDGES: [(&str, &[&str]); 21] = [
     ("core", &[]),
     ("doors", &[]),
     ("sandbox", &[]),
@@ -26,9 +26,10 @@ const EDGES: [(&str, &[&str]); 20] = [
     ("lineage", &["core", "doors"]),
     ("tasks", &["core"]),
     ("llm", &["core"]),
-    ("agents", &["core", "llm", "sandbox"]),
+    ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
+    ("export", &["core", "report"]),
     ("report", &["core", "decide", "lineage"]),
     (
         "engine",
@@ -41,6 +42,7 @@ const EDGES: [(&str, &[&str]); 20] = [
             "executor",
             "ledger",
             "lineage",
+            "llm",
             "sandbox",
             "search",
             "supervise",
@@ -49,8 +51,8 @@ const EDGES: [(&str, &[&str]); 20] = [
     (
         "cli",
         &[
-            "agents", "core", "decide", "doors", "engine", "evaluate", "ledger", "lineage",
-            "report", "sandbox", "search", "tasks",
+            "agents", "core", "decide", "doors", "engine", "evaluate", "export", "ledger",
+            "lineage", "llm", "report", "sandbox", "search", "tasks",
         ],
     ),
     ("arena", &["agents", "core", "decide", "search"]),
@@ -97,7 +99,7 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Dependencies that belong to one crate, or to a few.
-const OWNED: [(&str, &[&str]); 22] = [
+const OWNED: [(&str, &[&str]); 23] = [
     ("anyhow", &["cli", "arena", "bench", "testkit", "xtask"]),
     ("axum", &[]),
     ("clap", &["cli"]),
@@ -111,14 +113,15 @@ const OWNED: [(&str, &[&str]); 22] = [
     ("libc", &["sandbox"]),
     ("miette", &["cli"]),
     ("nix", &["sandbox", "bench"]),
+    ("parquet", &["export"]),
     ("ratatui", &["cli"]),
-    ("reqwest", &["llm"]),
+    ("reqwest", &["export", "llm"]),
     ("rusqlite", &["ledger"]),
-    ("rustls", &["llm"]),
+    ("rustls", &["export", "llm"]),
     ("seccompiler", &["sandbox"]),
     ("signal-hook", &["cli"]),
     // The ledger takes one-shot replies from it, no runtime.
-    ("tokio", &["bench", "cli", "engine", "executor", "ledger", "llm", "testkit"]),
+    ("tokio", &["bench", "cli", "engine", "executor", "export", "ledger", "llm", "testkit"]),
     ("toml_edit", &["agents"]),
     ("tree-sitter", &["agents", "lineage", "supervise"]),
 ];

@@ -263,6 +263,8 @@ impl Proposer for CommandAgent {
             surface: brief.ask.surface.clone(),
             hypothesis: Hypothesis { text, prediction },
             edits,
+            thought: None,
+            by: None,
             detail: json!({
                 "agent": self.options.driver.name(),
                 "version": self.version.to_string(),

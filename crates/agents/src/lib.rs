@@ -4,15 +4,22 @@
 //! checks it, and measures it.
 
 mod command;
+pub mod digest;
 mod edits;
+mod errands;
 mod null;
+pub mod prompts;
 mod proposer;
 mod registry;
+pub mod roster;
+mod specialist;
 mod tuner;
 
 pub use command::{CommandAgent, CommandOptions, Driver, Transcript, Version};
 pub use edits::{EditError, EditFault, Edits};
+pub use errands::{Changes, Errands, Halt, Rehearsed, Unserved};
 pub use null::Null;
-pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources};
-pub use registry::{Entry, PROPOSERS, Workbench, entry};
+pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources, Staff};
+pub use registry::{Entry, Kit, PROPOSERS, Workbench, entry};
+pub use specialist::Specialists;
 pub use tuner::{Random, Tuner, starved};

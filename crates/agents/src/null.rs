@@ -39,6 +39,8 @@ impl Proposer for Null {
                 }),
             },
             edits: BTreeMap::new(),
+            thought: None,
+            by: None,
             detail: serde_json::Value::Null,
         })
     }

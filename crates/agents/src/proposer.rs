@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use empiric_core::{Ask, Cause, Complexity, Failure, Hypothesis, Operator, Phase, Study, TrialNo};
+use empiric_core::{
+    Ask, Cause, Complexity, Failure, Hypothesis, Operator, Phase, Study, Team, Thought, TrialNo,
+};
+
+use crate::errands::Errands;
 
 /// Editable text files of a recipe tree, by path within the recipe.
 pub type Files = BTreeMap<String, Arc<str>>;
@@ -24,11 +28,25 @@ pub trait Proposer: Send + Sync {
         false
     }
 
+    /// Who proposes by models, to be recorded; nobody where none does.
+    fn staff(&self) -> Option<Staff> {
+        None
+    }
+
     /// An edit that answers the brief's ask.
     ///
     /// # Errors
     /// A failure in phase `propose`; `no_proposal` when there is nothing left to try from here.
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure>;
+}
+
+/// Who proposes by models, and the words they are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staff {
+    /// The team, with its prompts by hash.
+    pub team: Team,
+    /// The texts of the prompts.
+    pub texts: Vec<String>,
 }
 
 /// What a proposer is given.
@@ -42,6 +60,8 @@ pub struct Brief {
     pub study: Study,
     /// Reads the trees of earlier trials.
     pub sources: Arc<dyn Sources>,
+    /// Does what a proposer may have done for it.
+    pub errands: Arc<dyn Errands>,
 }
 
 impl Brief {
@@ -121,6 +141,10 @@ pub struct Proposal {
     pub hypothesis: Hypothesis,
     /// New content by path, none for a deleted file; files that are not named stay as they are.
     pub edits: BTreeMap<String, Option<String>>,
+    /// What it comes from, where its proposer says so.
+    pub thought: Option<Thought>,
+    /// The role that made it, where the proposer plays several.
+    pub by: Option<String>,
     /// The proposer's own record of the move, handed back in the trial's edit.
     pub detail: serde_json::Value,
 }

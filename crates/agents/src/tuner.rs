@@ -414,6 +414,8 @@ impl<'a> Desk<'a> {
             surface: self.brief.ask.surface.clone(),
             hypothesis: story.merged(one, other),
             edits,
+            thought: None,
+            by: None,
             detail: point.detail("merge"),
         })
     }
@@ -470,6 +472,8 @@ impl<'a> Desk<'a> {
             parents: plan.parents,
             surface: self.brief.ask.surface.clone(),
             edits: edited.into_iter().map(|(path, text)| (path, Some(text))).collect(),
+            thought: None,
+            by: None,
             detail: point.detail(plan.family),
         })
     }

@@ -102,7 +102,13 @@ fn brief() -> Brief {
         parents: vec![TrialNo(0)],
         surface: Some("model".into()),
     };
-    Brief { trial: TrialNo(1), ask, study: Story::new(task()).study, sources: Arc::new(Trees) }
+    Brief {
+        trial: TrialNo(1),
+        ask,
+        study: Story::new(task()).study,
+        sources: Arc::new(Trees),
+        errands: Arc::new(empiric_agents::Unserved),
+    }
 }
 
 /// Says `tools` one after the other, and then `last`.

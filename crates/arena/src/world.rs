@@ -208,7 +208,13 @@ impl<'a> World<'a> {
         let ask = self.policy.ask(&self.study);
         self.add(Event::Asked { trial, arm: "tuner".to_owned(), ask: ask.clone() })?;
         let sources = Arc::new(Trees(self.trees.clone()));
-        let brief = Brief { trial, ask, study: self.study.clone(), sources };
+        let brief = Brief {
+            trial,
+            ask,
+            study: self.study.clone(),
+            sources,
+            errands: Arc::new(empiric_agents::Unserved),
+        };
         match proposer.propose(&brief) {
             Ok(proposal) => self.proposed(trial, proposer.name(), proposal)?,
             Err(failure) => {
@@ -314,6 +320,7 @@ fn edit(
         tree: TreeId(hash),
         commit: CommitId(hash),
         files: Vec::new(),
+        thought: None,
         inspection: Inspection::default(),
         detail,
     }

@@ -26,6 +26,8 @@ impl Proposer for Steady {
             surface: None,
             hypothesis: Hypothesis { text: "one knob further".to_owned(), prediction: None },
             edits: BTreeMap::from([("knobs.toml".to_owned(), Some(knobs))]),
+            thought: None,
+            by: None,
             detail: serde_json::Value::Null,
         })
     }

@@ -57,7 +57,9 @@ impl Bench {
         })?;
         match ended {
             Ended::Finished(_) => Ok(layout),
-            Ended::Stopped(why) | Ended::Broken(why) => bail!("the study did not finish: {why}"),
+            Ended::Stopped(why) | Ended::Paused(why) | Ended::Broken(why) => {
+                bail!("the study did not finish: {why}")
+            }
         }
     }
 
@@ -95,6 +97,7 @@ impl Bench {
             level,
             cgroup: found.cgroup,
             proposers: BTreeMap::from([(self.proposer.name().to_owned(), self.proposer)]),
+            recorder: None,
             clock: Arc::new(jiff::Timestamp::now),
             host: "bench".to_owned(),
             search: true,

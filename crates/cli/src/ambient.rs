@@ -6,7 +6,7 @@ use empiric_ledger::Clock;
 use jiff::Timestamp;
 
 /// Every environment variable that Empiric reads: name and meaning. The help text is made of it.
-pub(crate) const VARIABLES: [(&str, &str); 7] = [
+pub(crate) const VARIABLES: [(&str, &str); 9] = [
     (
         "EMPIRIC_CACHE",
         "directory for environments and prepared data [default: $XDG_CACHE_HOME/empiric]",
@@ -15,6 +15,11 @@ pub(crate) const VARIABLES: [(&str, &str); 7] = [
     ("HOME", "the home directory"),
     ("PATH", "where programs such as python, uv and git are looked up"),
     ("USER", "whose name goes with notes and requests"),
+    (
+        "EMPIRIC_WEBHOOK",
+        "an address that news of a running study is posted to; kept out of argv, ledger and logs",
+    ),
+    ("MLFLOW_TRACKING_TOKEN", "the bearer token of the tracking server of `export --mlflow`"),
     ("TERM", "the kind of terminal; `dumb` is not drawn on"),
     ("NO_COLOR", "when set, nothing is coloured"),
 ];
@@ -26,6 +31,11 @@ fn read(name: &str) -> Option<OsString> {
         "{name} is not in the registry"
     );
     env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// A key, by the variable that the user or the list of providers names for it.
+pub(crate) fn secret(name: &str) -> Option<String> {
+    env::var_os(name)?.into_string().ok().filter(|value| !value.is_empty())
 }
 
 /// Where a test wants this process to end as `kill -9` would; not in what is built for use.
@@ -57,6 +67,16 @@ pub(crate) fn colour() -> bool {
 /// Whether the terminal takes no commands to draw with.
 pub(crate) fn is_dumb_terminal() -> bool {
     read("TERM").is_none_or(|term| term == "dumb")
+}
+
+/// An address that news is posted to; it may hold a token.
+pub(crate) fn webhook() -> Option<String> {
+    read("EMPIRIC_WEBHOOK")?.into_string().ok()
+}
+
+/// The bearer token of an MLflow tracking server.
+pub(crate) fn mlflow_token() -> Option<String> {
+    read("MLFLOW_TRACKING_TOKEN")?.into_string().ok()
 }
 
 /// The time.

@@ -25,7 +25,7 @@ pub(crate) enum Verb {
     /// Measure a task's noise and try its evaluator before a night is spent on it
     Check(Check),
     /// Run a study, or go on with one: the same command resumes
-    Run(Run),
+    Run(Box<Run>),
     /// Say where a study stands
     Status(Study),
     /// Watch a study on the terminal: curve, slots, events, trials, lineage
@@ -41,11 +41,13 @@ pub(crate) enum Verb {
     /// Write what was found and how, as one self-contained page, as Markdown or as JSON
     Report(Report),
     /// Recompute the hash chain, every commit and blob, and every decision
-    Verify(Study),
-    /// Take the champion home, as a patch or as a branch
+    Verify(Verify),
+    /// Take the champion home as a patch or a branch, or the whole study to other programs
     Export(Export),
     /// Write something down in a study's ledger
     Note(Note),
+    /// Add to a study's library of ideas, list it, drop from it
+    Idea(crate::idea::Idea),
     /// Let a running study start no new trials
     Pause(Study),
     /// Let a paused study go on
@@ -58,7 +60,7 @@ pub(crate) enum Verb {
     Doctor(Json),
     /// Print a published JSON Schema
     Schema(Schema),
-    /// Print a shell's completions, or the manual page
+    /// Print a shell's completions, the manual page, or a reference of every verb
     Completions(Completions),
 }
 
@@ -161,9 +163,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N")]
     pub(crate) trials: Option<u32>,
     /// Caps on the whole study, of which each arm may spend an equal part, separated by commas: wall time (2h, 90m, 45s),
-    /// CPU time (10cpuh, 600cpus), GPU time (4gpuh)
+    /// CPU time (10cpuh, 600cpus), GPU time (4gpuh); at a cap on models (5usd, 200ktok, 300calls) the study pauses, and the
+    /// same command with more goes on
     #[arg(long, value_name = "CAPS")]
     pub(crate) budget: Option<String>,
+    #[command(flatten)]
+    pub(crate) models: crate::models::ModelArgs,
     #[command(flatten)]
     pub(crate) machine: Machine,
     /// Everything random derives from it; fixed when the study opens
@@ -191,6 +196,10 @@ pub(crate) struct Run {
     /// Begin without trying the quick canaries of `empiric check` first
     #[arg(long)]
     pub(crate) no_check: bool,
+    /// Run a command on news (keep, paused, stopped, finished, broken), which it gets as JSON on standard input; an address
+    /// to post them to is read from EMPIRIC_WEBHOOK
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) notify: Vec<String>,
     /// Stream events as JSON lines, ending with a study_summary
     #[arg(long)]
     pub(crate) json: bool,
@@ -240,6 +249,18 @@ fn policies() -> PossibleValuesParser {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Also make every proposal of a model again from its recorded answers, without a network, and compare
+    #[arg(long)]
+    pub(crate) replay: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// The study's directory
     pub(crate) study: PathBuf,
@@ -272,6 +293,9 @@ pub(crate) struct Show {
     /// Also print what its units printed
     #[arg(long)]
     pub(crate) logs: bool,
+    /// Also print its conversation with a model
+    #[arg(long)]
+    pub(crate) calls: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -309,6 +333,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("to").required(true))]
 pub(crate) struct Export {
     /// The study's directory
     pub(crate) study: PathBuf,
@@ -316,19 +341,29 @@ pub(crate) struct Export {
     #[arg(long, value_name = "TRIAL", default_value = "champion")]
     pub(crate) trial: String,
     /// Write a patch to this file; `-` is standard output
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "branch",
-        conflicts_with = "branch"
-    )]
+    #[arg(long, value_name = "FILE", group = "to")]
     pub(crate) patch: Option<PathBuf>,
     /// Make a branch of this name in the repository that holds the recipe
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "to")]
     pub(crate) branch: Option<String>,
     /// Replace the branch if it exists
     #[arg(long, requires = "branch")]
     pub(crate) force: bool,
+    /// Write every trial, replicate, unit and measurement as JSON Lines into this directory
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) jsonl: Option<PathBuf>,
+    /// Write the same tables as Parquet files into this directory
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) parquet: Option<PathBuf>,
+    /// Log the study and its trials as runs of the MLflow tracking server at this address
+    #[arg(long, value_name = "URL", group = "to")]
+    pub(crate) mlflow: Option<String>,
+    /// Write TensorBoard event files into this directory, one run per arm
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) tensorboard: Option<PathBuf>,
+    /// Write report, ledger, tables and the champion's patch into this directory, with an RO-Crate manifest and hashes
+    #[arg(long, value_name = "DIR", group = "to")]
+    pub(crate) ro_crate: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -383,6 +418,9 @@ pub(crate) struct Submit {
 pub(crate) struct Schema {
     /// Which
     pub(crate) which: SchemaName,
+    /// As a reference in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
     /// Accepted for uniformity: a schema is JSON already
     #[arg(long)]
     pub(crate) json: bool,
@@ -400,7 +438,7 @@ pub(crate) enum SchemaName {
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
-    /// Which shell, or `man`
+    /// Which shell, or `man`, or `markdown`
     pub(crate) shell: Shell,
 }
 
@@ -416,6 +454,8 @@ pub(crate) enum Shell {
     Powershell,
     /// Z shell
     Zsh,
+    /// A reference of every verb, in Markdown
+    Markdown,
     /// The manual page, in roff
     Man,
 }

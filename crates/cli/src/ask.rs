@@ -51,7 +51,7 @@ pub(crate) fn stop(args: &Study) -> Result<(), Failure> {
 }
 
 /// Posts a request and says whether it was answered.
-fn ask(dir: &Path, request: Request, json: bool) -> Result<(), Failure> {
+pub(crate) fn ask(dir: &Path, request: Request, json: bool) -> Result<(), Failure> {
     let layout = look::layout(dir)?;
     let id = post(&layout, &ambient::user(), request)?;
     let mut answered = false;
@@ -209,7 +209,7 @@ fn measure_here(layout: &Layout, study: &empiric_core::Study) -> Result<(), Fail
     let (level, capabilities) = setup::level(sandbox)?;
     let place = Place { slots: asked.slots, level, cgroup: capabilities.cgroup };
     let settings = study.settings().clone();
-    let options = run::options(ready, layout.clone(), settings, place, false)?;
+    let options = run::options(ready, layout.clone(), settings, place, None, false)?;
     run::session(options, Live::quiet())?;
     Ok(())
 }

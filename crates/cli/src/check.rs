@@ -76,7 +76,7 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     let settings =
         Settings { seed: 0, budget: Budget::default(), arms: Vec::new(), rules: Rules::default() };
     let place = Place { slots, level, cgroup: capabilities.cgroup };
-    let options = run::options(ready, layout.clone(), settings, place, false)?;
+    let options = run::options(ready, layout.clone(), settings, place, None, false)?;
     if !args.json {
         out::talk(&format!(
             "measuring the baseline of {} and {} canaries",
@@ -89,7 +89,7 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     let study = reader.study()?;
     match ended {
         Ended::Finished(_) => {}
-        Ended::Stopped(why) => {
+        Ended::Stopped(why) | Ended::Paused(why) => {
             return Err(Failure::say(Kind::Interrupted, format!("stopped: {why}")));
         }
         Ended::Broken(why) => return Err(Failure::say(Kind::Broken, why)),

@@ -2,15 +2,25 @@
 
 use std::time::Duration;
 
-use empiric_core::{Event, Outcome, Record, Study, Verdict, study::State};
+use empiric_core::{Event, IdeaChange, Outcome, Record, Study, Verdict, study::State};
 use empiric_engine::Notice;
+use empiric_export::{Hook, News, Notifier};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
 
 use crate::{out, words};
 
+/// Longest wait for news to be told when a session ends.
+const LAST_NEWS: Duration = Duration::from_secs(15);
+
+/// How a session is followed: what is shown of it, and who is told.
+pub(crate) struct Live {
+    view: View,
+    news: Option<Notifier>,
+}
+
 /// How events are shown.
-pub(crate) enum Live {
+enum View {
     /// One JSON object per line on standard output.
     Json,
     /// Not at all.
@@ -23,7 +33,7 @@ impl Live {
     /// For people, or for programs.
     pub(crate) fn new(json: bool) -> Self {
         if json {
-            return Self::Json;
+            return Self { view: View::Json, news: None };
         }
         let bar = ProgressBar::no_length();
         if !out::talks_to_terminal() {
@@ -33,20 +43,33 @@ impl Live {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self::Human(Box::new(bar))
+        Self { view: View::Human(Box::new(bar)), news: None }
+    }
+
+    /// Also tells `hooks`.
+    pub(crate) fn telling(mut self, hooks: Vec<Hook>) -> std::io::Result<Self> {
+        if !hooks.is_empty() {
+            self.news = Some(Notifier::start(hooks)?);
+        }
+        Ok(self)
     }
 
     /// Shows nothing.
     pub(crate) fn quiet() -> Self {
-        Self::Quiet
+        Self { view: View::Quiet, news: None }
     }
 
     /// Shows what happened.
     pub(crate) fn show(&self, notice: &Notice) -> std::io::Result<()> {
-        match self {
-            Self::Json => out::json(&flat(&notice.record)),
-            Self::Quiet => Ok(()),
-            Self::Human(bar) => {
+        if let Some(notifier) = &self.news
+            && let Some(news) = News::of(&notice.record, &notice.study)
+        {
+            notifier.tell(news);
+        }
+        match &self.view {
+            View::Json => out::json(&flat(&notice.record)),
+            View::Quiet => Ok(()),
+            View::Human(bar) => {
                 if let Some(line) = line(&notice.record, &notice.study) {
                     bar.suspend(|| out::talk(&line));
                 }
@@ -56,10 +79,24 @@ impl Live {
         }
     }
 
-    /// Takes the bar away.
-    pub(crate) fn end(&self) {
-        if let Self::Human(bar) = self {
+    /// Tells that the study cannot go on.
+    pub(crate) fn broken(&self, study: &Study, why: &str) {
+        if let Some(notifier) = &self.news {
+            notifier.tell(News::broken(study, why));
+        }
+    }
+
+    /// Takes the bar away, and waits a moment for what is still being told.
+    pub(crate) fn end(self) {
+        if let View::Human(bar) = &self.view {
             bar.finish_and_clear();
+        }
+        let untold = self.news.map(|notifier| notifier.end(LAST_NEWS)).unwrap_or_default();
+        if let Some(why) = untold.last {
+            out::talk(&format!(
+                "note: {} notifications were not delivered, the last because of {why}",
+                untold.count
+            ));
         }
     }
 }
@@ -126,6 +163,31 @@ pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
         Event::SegmentOpened { segment, reason, .. } if *segment > 0 => Some(format!(
             "{reason}: scores from here on are not compared with earlier ones; baseline and champion are measured again"
         )),
+        Event::Staffed { arm, team } => Some(format!(
+            "arm {arm}: {} roles, {}",
+            team.roles.len(),
+            if team.models.is_empty() { "no model".to_owned() } else { team.models.join(", ") }
+        )),
+        Event::IdeaAdded { idea, by, sketch, .. } => {
+            let text = format!("idea {idea} by {by}: {}", sketch.text.replace('\n', " "));
+            Some(words::clip(&text, out::talk_columns()))
+        }
+        Event::IdeaChanged { idea, by, change } => {
+            let what = match change {
+                IdeaChange::Dropped { reason } => format!("dropped: {reason}"),
+                IdeaChange::Refused { reason } => format!("refused: {reason}"),
+                IdeaChange::Restored => "restored".to_owned(),
+                IdeaChange::Ranked { priority } => format!("priority {priority}"),
+            };
+            Some(words::clip(&format!("idea {idea} {what} ({by})"), out::talk_columns()))
+        }
+        Event::Learned { by, insight, .. } => {
+            let text = format!("{by} learnt: {}", insight.text.replace('\n', " "));
+            Some(words::clip(&text, out::talk_columns()))
+        }
+        Event::Called { trial, call } => call.fault.map(|fault| {
+            format!("{trial}: {} gave nothing: {}", call.model, fault.name().replace('_', " "))
+        }),
         Event::Proposed { trial, .. } => study
             .course()
             .revisits(*trial)
@@ -133,6 +195,7 @@ pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
         Event::BudgetSet { .. }
         | Event::SegmentOpened { .. }
         | Event::Asked { .. }
+        | Event::Rehearsed { .. }
         | Event::Leased { .. }
         | Event::Measured { .. }
         | Event::Stopped { .. }

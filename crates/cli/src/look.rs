@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use empiric_core::{BlobId, Outcome, Study, Trial, TrialNo, Verdict, study::State};
+use empiric_core::{
+    BlobId, Outcome, Study, Trial, TrialNo, Verdict,
+    study::{Rules, State},
+};
 use empiric_engine::{Asked, Layout};
 use empiric_ledger::{Blobs, Query, Reader};
 use empiric_lineage::{Export as Branch, Step, Store};
@@ -11,11 +14,12 @@ use serde_json::json;
 
 use crate::{
     ambient,
-    args::{DEFAULT_ARM, Diff, Export, Report, Show, Study as StudyArgs, Trials},
+    args::{DEFAULT_ARM, Diff, Export, Report, Show, Study as StudyArgs, Trials, Verify},
+    calls,
     exit::{Failure, Kind},
     out,
     run::shown,
-    words,
+    sinks, words,
 };
 
 /// Trials read at one time.
@@ -106,7 +110,8 @@ pub(crate) fn trial_no(study: &Study, word: &str) -> Result<TrialNo, Failure> {
     }
 }
 
-fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
+/// The trial that a word names.
+pub(crate) fn trial<'a>(study: &'a Study, word: &str) -> Result<&'a Trial, Failure> {
     let no = trial_no(study, word)?;
     study
         .trial(no)
@@ -132,10 +137,14 @@ pub(crate) fn show(args: &Show) -> Result<(), Failure> {
                 attach_logs(&mut replicates, &log);
             }
             object.insert("replicates".to_owned(), replicates);
+            object.insert("calls".to_owned(), calls::summary(trial));
         }
         return Ok(out::json(&row)?);
     }
     out::raw(&words::trial_page(&study, trial))?;
+    if args.calls {
+        calls::show(trial, &blobs)?;
+    }
     if args.logs {
         for replicate in &trial.replicates {
             for unit in replicate.result.iter().flat_map(|result| &result.units) {
@@ -317,7 +326,17 @@ fn command(layout: &Layout, study: &Study) -> Result<String, Failure> {
     if !caps.is_empty() {
         words.push(format!("--budget {}", caps.join(",")));
     }
-    words.push(format!("--seed {} --slots {}", study.settings().seed, asked.slots));
+    words.extend(budget.drought.map(|drought| format!("--drought {drought}")));
+    words.extend(budget.target.map(|target| format!("--target {target}")));
+    let settings = study.settings();
+    let (rules, usual) = (settings.rules, Rules::default());
+    if rules.error != usual.error {
+        words.push("--error fwer".to_owned());
+    }
+    if rules.level.to_bits() != usual.level.to_bits() {
+        words.push(format!("--level {}", rules.level));
+    }
+    words.push(format!("--seed {} --slots {}", settings.seed, asked.slots));
     Ok(words.join(" "))
 }
 
@@ -331,11 +350,23 @@ fn quoted(text: &str) -> String {
     }
 }
 
-pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
+pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     let layout = layout(&args.study)?;
-    let found = empiric_engine::verify(&layout)?;
+    let mut found = empiric_engine::verify(&layout)?;
+    let again = args.replay.then(|| empiric_engine::replay(&layout)).transpose()?;
+    if let Some(again) = &again {
+        found.faults.extend(again.faults.iter().cloned());
+        found.ok = found.faults.is_empty();
+    }
     if args.json {
-        out::json(&found)?;
+        let mut value = serde_json::to_value(&found)?;
+        if let (Some(object), Some(again)) = (value.as_object_mut(), &again) {
+            object.insert(
+                "replayed".to_owned(),
+                json!({"proposals": again.proposals, "calls": again.calls}),
+            );
+        }
+        out::json(&value)?;
     } else {
         let checked = &found.checked;
         out::line(&format!(
@@ -347,6 +378,12 @@ pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
             checked.verdicts,
             if checked.sealed { "; sealed" } else { "" }
         ))?;
+        if let Some(again) = &again {
+            out::line(&format!(
+                "{} proposals made again from {} recorded calls",
+                again.proposals, again.calls
+            ))?;
+        }
         for fault in &found.faults {
             let place = fault.event.map(|event| format!("event {event}: ")).unwrap_or_default();
             out::line(&format!("fault: {place}{}", fault.what))?;
@@ -366,6 +403,9 @@ pub(crate) fn verify(args: &StudyArgs) -> Result<(), Failure> {
 pub(crate) fn export(args: &Export) -> Result<(), Failure> {
     let layout = layout(&args.study)?;
     let study = Reader::open(layout.root())?.study()?;
+    if sinks::export(args, &layout, &study)? {
+        return Ok(());
+    }
     let chosen = trial(&study, &args.trial)?;
     if chosen.no == TrialNo::BASELINE {
         return Err(Failure::say(
@@ -391,7 +431,7 @@ pub(crate) fn export(args: &Export) -> Result<(), Failure> {
             Ok(())
         }
         (None, Some(branch)) => export_branch(args, &layout, &study, baseline, chosen, branch),
-        (None, None) => Err(Failure::say(Kind::Usage, "name --patch or --branch")),
+        (None, None) => Err(Failure::say(Kind::Usage, "name where to export to")),
     }
 }
 

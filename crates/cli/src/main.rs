@@ -3,17 +3,22 @@
 mod ambient;
 mod args;
 mod ask;
+mod calls;
 mod canaries;
 mod check;
 mod diagnostics;
 mod doctor;
 mod exit;
+mod idea;
 mod live;
 mod look;
+mod models;
 mod out;
 mod preflight;
+mod reference;
 mod run;
 mod setup;
+mod sinks;
 mod watch;
 mod words;
 
@@ -58,6 +63,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Verify(args) => look::verify(args),
         Verb::Export(args) => look::export(args),
         Verb::Note(args) => ask::note(args),
+        Verb::Idea(args) => idea::idea(args),
         Verb::Pause(args) => ask::pause(args),
         Verb::Resume(args) => ask::resume(args),
         Verb::Stop(args) => ask::stop(args),
@@ -101,12 +107,13 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Report(args) => args.json,
         Verb::Export(args) => args.json,
         Verb::Note(args) => args.json,
+        Verb::Idea(args) => args.json(),
         Verb::Submit(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Schema(args) => args.json,
+        Verb::Verify(args) => args.json,
         Verb::Status(args)
         | Verb::Lineage(args)
-        | Verb::Verify(args)
         | Verb::Pause(args)
         | Verb::Resume(args)
         | Verb::Stop(args) => args.json,
@@ -138,6 +145,15 @@ fn schema(args: &Schema) -> Result<(), Failure> {
         }
         SchemaName::Task => serde_json::to_value(empiric_tasks::schema())?,
     };
+    if args.md {
+        let (title, which) = match args.which {
+            SchemaName::Task => ("task.toml", "task"),
+            SchemaName::Result => ("Result of an evaluator", "result"),
+            SchemaName::Variables => ("Environment variables", "variables"),
+        };
+        let made_by = format!("empiric schema {which} --md");
+        return Ok(out::raw(&reference::keys(title, &made_by, &schema))?);
+    }
     Ok(out::line(&serde_json::to_string_pretty(&schema)?)?)
 }
 
@@ -146,6 +162,7 @@ fn completions(args: &Completions) -> Result<(), Failure> {
     let mut command = Cli::command();
     let shell = match args.shell {
         Shell::Man => return Ok(clap_mangen::Man::new(command).render(&mut std::io::stdout())?),
+        Shell::Markdown => return Ok(out::raw(&reference::verbs(command))?),
         Shell::Bash => S::Bash,
         Shell::Elvish => S::Elvish,
         Shell::Fish => S::Fish,

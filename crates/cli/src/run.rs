@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use empiric_agents::{Proposer, Workbench};
+use empiric_agents::{Kit, Proposer, Workbench};
 use empiric_core::{
     Budget,
     study::{Arm, ErrorControl, Rules, Settings},
 };
 use empiric_engine::{ASKED_SCHEMA, Asked, Control, Ended, Engine, Layout, Options};
+use empiric_export::Hook;
 use empiric_ledger::Reader;
 use empiric_report::Status;
 use empiric_sandbox::{Cgroup, Level};
@@ -22,6 +23,7 @@ use crate::{
     args::{ErrorKind, Run, Sandbox},
     exit::{Failure, Kind},
     live::Live,
+    models::{self, Staffing},
     out, preflight,
     setup::{self, Ready},
     words,
@@ -31,6 +33,7 @@ use crate::{
 const DEFAULT_TRIALS: u32 = 60;
 
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
+    let hooks = hooks(args)?;
     let budget = budget(args)?;
     let ready = setup::ready(&args.task)?;
     let task = &ready.loaded.task;
@@ -57,15 +60,32 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         sandbox: word(args.machine.sandbox).to_owned(),
     };
     let machine = Place { slots, level, cgroup: capabilities.cgroup };
-    let options = options(ready, layout.clone(), settings, machine, true)?;
+    let before = Reader::open(layout.root()).and_then(|reader| reader.study()).ok();
+    let root = &ready.loaded.root;
+    let staffing =
+        models::staffing(&args.models, &layout, before.as_ref(), task, root, settings.seed)?;
+    let options = options(ready, layout.clone(), settings, machine, staffing, true)?;
     if !args.no_check {
         preflight::preflight(&options, args.json)?;
     }
     if !layout.asked().exists() {
         asked.write(&layout)?;
     }
-    let ended = session(options, Live::new(args.json))?;
+    let live = Live::new(args.json).telling(hooks)?;
+    let ended = session(options, live)?;
     conclude(&layout, &ended, args.json)
+}
+
+/// Who is told of news: each `--notify`, and the address in the environment.
+fn hooks(args: &Run) -> Result<Vec<Hook>, Failure> {
+    let command = |text: &String| match shlex::split(text).filter(|words| !words.is_empty()) {
+        Some(words) => Ok(Hook::Command(words)),
+        None => Err(Failure::say(Kind::Usage, format!("`--notify {text}` is no command"))
+            .hint("quotes that are opened must be closed")),
+    };
+    let mut hooks = args.notify.iter().map(command).collect::<Result<Vec<_>, _>>()?;
+    hooks.extend(ambient::webhook().map(Hook::Webhook));
+    Ok(hooks)
 }
 
 /// How a study is asked, from the words; what is fixed when a study opens is taken from the study.
@@ -124,6 +144,8 @@ fn arms(args: &Run) -> Result<Vec<Arm>, Failure> {
 /// Who makes the edits of each arm; nobody where none is asked for.
 fn proposers(
     settings: &Settings,
+    task: &empiric_core::Task,
+    kit: Option<&Kit>,
     search: bool,
 ) -> Result<BTreeMap<String, Arc<dyn Proposer>>, Failure> {
     let made = settings.arms.iter().filter(|_| search).map(|arm| {
@@ -133,7 +155,7 @@ fn proposers(
                 format!("this version has no `{}`, which arm `{}` needs", arm.proposer, arm.name),
             )
         })?;
-        let proposer = (entry.make)(&Workbench { arm });
+        let proposer = (entry.make)(&Workbench { arm, task, kit });
         let proposer = proposer.map_err(|failure| {
             Failure::say(Kind::Usage, format!("arm `{}`: {}", arm.name, failure.excerpt))
         })?;
@@ -162,9 +184,11 @@ pub(crate) fn options(
     layout: Layout,
     settings: Settings,
     place: Place,
+    staffing: Option<Staffing>,
     search: bool,
 ) -> Result<Options, Failure> {
-    let proposers = proposers(&settings, search)?;
+    let (kit, recorder) = staffing.map(|Staffing { kit, recorder }| (kit, recorder)).unzip();
+    let proposers = proposers(&settings, &ready.loaded.task, kit.as_ref(), search)?;
     Ok(Options {
         layout,
         recipe: ready.loaded.recipe_dir,
@@ -177,6 +201,7 @@ pub(crate) fn options(
         level: place.level,
         cgroup: place.cgroup,
         proposers,
+        recorder,
         clock: ambient::clock(),
         host: ambient::machine(),
         search,
@@ -195,10 +220,14 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
         let engine = Engine::open(options, observer).await?;
         let mut engine = std::pin::pin!(engine.run(controls));
         let mut asked_to_stop = false;
+        let mut last = None;
         let ended = loop {
             tokio::select! {
                 biased;
-                Some(notice) = notices.recv() => live.show(&notice)?,
+                Some(notice) = notices.recv() => {
+                    live.show(&notice)?;
+                    last = Some(notice.study);
+                }
                 ended = &mut engine => break ended,
                 _ = interrupts.recv() => {
                     let word = if asked_to_stop { Control::Kill } else { Control::Stop };
@@ -215,6 +244,10 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
         };
         while let Ok(notice) = notices.try_recv() {
             live.show(&notice)?;
+            last = Some(notice.study);
+        }
+        if let (Ok(Ended::Broken(why)), Some(study)) = (&ended, &last) {
+            live.broken(study, why);
         }
         live.end();
         Ok(ended?)
@@ -236,6 +269,11 @@ fn conclude(layout: &Layout, ended: &Ended, json: bool) -> Result<(), Failure> {
     }
     match ended {
         Ended::Finished(_) => Ok(()),
+        Ended::Paused(why) => {
+            out::talk(&format!("paused: {why}"));
+            out::talk("the same command goes on with more: --budget 10usd");
+            Ok(())
+        }
         Ended::Stopped(why) => {
             Err(Failure::say(Kind::Interrupted, format!("stopped: {why}")).hint("the same command goes on"))
         }
@@ -288,17 +326,42 @@ fn budget(args: &Run) -> Result<Option<Budget>, Failure> {
         ..Budget::default()
     };
     for part in args.budget.iter().flat_map(|text| text.split(',')).map(str::trim) {
+        capped(part, &mut budget).ok_or_else(|| {
+            Failure::say(Kind::Usage, format!("`{part}` in --budget is no cap")).hint(
+                "wall time is 2h, 90m or 45s; CPU time 10cpuh or 600cpus; GPU time 4gpuh; money for models 5usd; tokens \
+                 200ktok or 3Mtok; calls 300calls; separated by commas",
+            )
+        })?;
+    }
+    Ok((budget != Budget::default()).then_some(budget))
+}
+
+/// Sets the cap that `part` names; none when it names none.
+fn capped(part: &str, budget: &mut Budget) -> Option<()> {
+    let positive =
+        |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
+    let count = |text: &str| {
+        let (digits, times) = match text.trim().strip_suffix(['k', 'K']) {
+            Some(digits) => (digits, 1e3),
+            None => text.trim().strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
+        };
+        positive(digits).map(|n| (n * times).round() as u64)
+    };
+    if let Some(usd) = part.strip_suffix("usd") {
+        budget.usd = Some(positive(usd)?);
+    } else if let Some(tokens) = part.strip_suffix("tok") {
+        budget.tokens = Some(count(tokens)?);
+    } else if let Some(calls) = part.strip_suffix("calls") {
+        budget.calls = Some(count(calls)?);
+    } else {
         let (number, cap) = match part {
             _ if part.contains("gpu") => (part.replacen("gpu", "", 1), &mut budget.gpu_s),
             _ if part.contains("cpu") => (part.replacen("cpu", "", 1), &mut budget.cpu_s),
             _ => (part.to_owned(), &mut budget.wall_s),
         };
-        *cap = Some(empiric_tasks::units::duration(&number).map_err(|_| {
-            Failure::say(Kind::Usage, format!("`{part}` in --budget is no cap"))
-                .hint("wall time is 2h, 90m or 45s; CPU time 10cpuh or 600cpus; GPU time 4gpuh; separated by commas")
-        })?);
+        *cap = Some(empiric_tasks::units::duration(&number).ok()?);
     }
-    Ok((budget != Budget::default()).then_some(budget))
+    Some(())
 }
 
 #[cfg(test)]
@@ -313,5 +376,18 @@ mod tests {
         assert_eq!(over(rule, &before), Budget { target: Some(0.5), ..before });
         let caps = Budget { trials: Some(90), ..Budget::default() };
         assert_eq!(over(caps, &before), Budget { drought: Some(20), ..caps });
+    }
+
+    #[test]
+    fn caps_on_models_have_units() {
+        let mut budget = Budget::default();
+        for part in ["2h", "5usd", "200ktok", "300calls"] {
+            capped(part, &mut budget).unwrap();
+        }
+        assert_eq!((budget.wall_s, budget.usd), (Some(7200.0), Some(5.0)));
+        assert_eq!((budget.tokens, budget.calls), (Some(200_000), Some(300)));
+        for wrong in ["5 dollars", "-1usd", "usd", "0tok", "nanusd", "3xtok", "calls"] {
+            assert_eq!(capped(wrong, &mut budget), None, "{wrong}");
+        }
     }
 }

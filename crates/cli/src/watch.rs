@@ -140,6 +140,7 @@ fn ask(follower: &Follower, app: &mut App, request: Request) -> Option<Asked> {
         Request::Resume => "resume",
         Request::Stop => "stop",
         Request::Note { .. } => "note",
+        Request::IdeaAdd { .. } | Request::IdeaChange { .. } => "idea",
         Request::Budget { .. } | Request::Submit { .. } => "request",
     };
     let at_work = follower.at_work();

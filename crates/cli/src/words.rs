@@ -47,7 +47,7 @@ pub(crate) fn outcome(trial: &Trial) -> String {
     }
 }
 
-/// One line for a trial that has ended: number, operator, outcome, score, hypothesis.
+/// One line for a trial that has ended: number, arm where there are several, operator, outcome, score, hypothesis.
 pub(crate) fn trial_line(study: &Study, trial: &Trial, width: usize) -> String {
     let metric = &study.task().metric;
     let score = trial.search_score(&metric.name).map(number).unwrap_or_default();
@@ -66,8 +66,13 @@ pub(crate) fn trial_line(study: &Study, trial: &Trial, width: usize) -> String {
         (_, Some(edit)) => edit.hypothesis.text.clone(),
         (_, None) => String::new(),
     };
+    let arms = study.arms();
+    let arm = match arms.iter().map(|arm| arm.chars().count()).max() {
+        Some(widest) if arms.len() > 1 => format!("{:<1$} ", trial.arm, widest.clamp(8, 24)),
+        Some(_) | None => String::new(),
+    };
     let line = format!(
-        "{:<5} {:<8} {:<18} {:>9} {:>10}  {}",
+        "{:<5} {arm}{:<8} {:<18} {:>9} {:>10}  {}",
         trial.no,
         operator,
         outcome(trial),

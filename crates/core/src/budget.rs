@@ -21,12 +21,26 @@ pub struct Budget {
     pub tokens: Option<u64>,
     /// Money for model calls, US dollars.
     pub usd: Option<f64>,
+    /// Model calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
     /// Trials in a row without a keep, after which the search is taken to have run dry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drought: Option<u32>,
     /// Confirmed value of the metric that is good enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
+}
+
+impl Budget {
+    /// Whether a cap on model calls is spent, and which. Such a cap pauses a study: measuring may go on when it is raised.
+    #[must_use]
+    pub fn models_spent(&self, spent: &Cost) -> Option<String> {
+        let usd = self.usd.filter(|cap| spent.usd >= *cap).map(|cap| format!("{cap} usd"));
+        let tokens = self.tokens.filter(|cap| spent.tokens >= *cap).map(|n| format!("{n} tokens"));
+        let calls = self.calls.filter(|cap| spent.calls >= *cap).map(|n| format!("{n} calls"));
+        usd.or(tokens).or(calls)
+    }
 }
 
 /// What was spent.
@@ -42,6 +56,9 @@ pub struct Cost {
     pub tokens: u64,
     /// US dollars.
     pub usd: f64,
+    /// Model calls.
+    #[serde(default)]
+    pub calls: u64,
 }
 
 impl Add for Cost {
@@ -58,7 +75,8 @@ impl AddAssign for Cost {
         self.wall_s += other.wall_s;
         self.cpu_s += other.cpu_s;
         self.gpu_s += other.gpu_s;
-        self.tokens += other.tokens;
+        self.tokens = self.tokens.saturating_add(other.tokens);
         self.usd += other.usd;
+        self.calls = self.calls.saturating_add(other.calls);
     }
 }

@@ -9,14 +9,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ask, Budget, Edit, Outcome, Purpose, Quarantine, ReplicateId, Seed, StudyId, Task, TrialNo,
+    Ask, Budget, Call, Edit, IdeaChange, IdeaNo, Insight, Outcome, Purpose, Quarantine, Rehearsal,
+    ReplicateId, Seed, Sketch, StudyId, Task, Team, TrialNo,
     study::{Fixed, Settings},
     trial::Measured,
 };
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
 /// written, by an older Empiric.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// An event with its place and time in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +78,56 @@ pub enum Event {
         arm: String,
         /// What is asked.
         ask: Ask,
+    },
+    /// Who proposes in an arm, with which models and in which words; recorded when it is not what it was.
+    Staffed {
+        /// The arm.
+        arm: String,
+        /// The team.
+        team: Team,
+    },
+    /// A model was called for a trial that is being proposed.
+    Called {
+        /// The trial.
+        trial: TrialNo,
+        /// The call.
+        call: Call,
+    },
+    /// A smoke stage was run for a proposer before it handed in its edit.
+    Rehearsed {
+        /// The trial.
+        trial: TrialNo,
+        /// What came of it.
+        rehearsal: Rehearsal,
+    },
+    /// An idea enters the library.
+    IdeaAdded {
+        /// Its number.
+        idea: IdeaNo,
+        /// The arm it is for; none means every arm.
+        arm: Option<String>,
+        /// Who had it.
+        by: String,
+        /// What it says.
+        sketch: Sketch,
+    },
+    /// An idea is dropped, refused, restored or ranked anew. What trials make of it is told by the trials.
+    IdeaChanged {
+        /// The idea.
+        idea: IdeaNo,
+        /// Who says so.
+        by: String,
+        /// What.
+        change: IdeaChange,
+    },
+    /// Something was learnt from trials that ended.
+    Learned {
+        /// The arm that learnt it.
+        arm: String,
+        /// Who says so.
+        by: String,
+        /// What, and what shows it.
+        insight: Insight,
     },
     /// A proposer has made the edit and it passed the static checks.
     Proposed {
@@ -168,12 +219,18 @@ pub enum Event {
 
 impl Event {
     /// Every event's name.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 23] = [
         "study_opened",
         "session_started",
         "segment_opened",
         "budget_set",
         "asked",
+        "staffed",
+        "called",
+        "rehearsed",
+        "idea_added",
+        "idea_changed",
+        "learned",
         "proposed",
         "leased",
         "measured",
@@ -197,6 +254,12 @@ impl Event {
             Self::SegmentOpened { .. } => "segment_opened",
             Self::BudgetSet { .. } => "budget_set",
             Self::Asked { .. } => "asked",
+            Self::Staffed { .. } => "staffed",
+            Self::Called { .. } => "called",
+            Self::Rehearsed { .. } => "rehearsed",
+            Self::IdeaAdded { .. } => "idea_added",
+            Self::IdeaChanged { .. } => "idea_changed",
+            Self::Learned { .. } => "learned",
             Self::Proposed { .. } => "proposed",
             Self::Leased { .. } => "leased",
             Self::Measured { .. } => "measured",
@@ -217,6 +280,8 @@ impl Event {
     pub fn trial(&self) -> Option<TrialNo> {
         match self {
             Self::Asked { trial, .. }
+            | Self::Called { trial, .. }
+            | Self::Rehearsed { trial, .. }
             | Self::Proposed { trial, .. }
             | Self::Leased { trial, .. }
             | Self::Measured { trial, .. }
@@ -227,6 +292,10 @@ impl Event {
             | Self::SessionStarted { .. }
             | Self::SegmentOpened { .. }
             | Self::BudgetSet { .. }
+            | Self::Staffed { .. }
+            | Self::IdeaAdded { .. }
+            | Self::IdeaChanged { .. }
+            | Self::Learned { .. }
             | Self::ReportOpened { .. }
             | Self::Noted { .. }
             | Self::Paused { .. }

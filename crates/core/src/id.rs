@@ -15,6 +15,12 @@ pub struct ParseIdError {
     text: String,
 }
 
+impl ParseIdError {
+    pub(crate) fn new(kind: &'static str, expected: &'static str, text: &str) -> Self {
+        Self { kind, expected, text: shown(text) }
+    }
+}
+
 /// As much of `text` as a message may hold.
 fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(80).collect()

@@ -5,11 +5,14 @@
 //! again from the ledger alone.
 
 pub mod budget;
+pub mod call;
 pub mod course;
 pub mod event;
 pub mod globs;
 pub mod id;
+pub mod idea;
 pub mod lines;
+pub mod lore;
 pub mod measure;
 pub mod outcome;
 pub mod redline;
@@ -19,14 +22,18 @@ pub mod signature;
 pub mod spend;
 pub mod study;
 pub mod task;
+pub mod team;
 pub mod trial;
 
 pub use budget::{Budget, Cost};
+pub use call::{Call, CallFault, Caller, Rehearsal, Spending};
 pub use course::{Complexity, Course};
 pub use event::{Event, Record};
 pub use globs::Globs;
 pub use id::{BlobId, CommitId, Digest, ReplicateId, StudyId, TreeId, TrialNo};
+pub use idea::{Idea, IdeaChange, IdeaNo, IdeaStatus, Insight, Reach, Sketch, Thought};
 pub use lines::Lines;
+pub use lore::Lore;
 pub use measure::{Bound, Gate, Goal, Measurement, Metric, Provenance, Split};
 pub use outcome::{Blame, Cause, Failure, Outcome, Phase, Verdict};
 pub use redline::{Concern, Inspection, Quarantine, RedLine, Severity};
@@ -36,4 +43,5 @@ pub use signature::Signature;
 pub use spend::{Money, Spend, Usage};
 pub use study::Study;
 pub use task::Task;
+pub use team::{Role, Team};
 pub use trial::{Ask, Edit, Hypothesis, Operator, Prediction, Replicate, Trial};

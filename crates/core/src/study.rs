@@ -14,10 +14,12 @@ use crate::{
 };
 
 mod asked;
+mod library;
 mod look;
 mod progress;
 
 pub use asked::{Arm, Contest, ErrorControl, Fixed, OutOfOrder, Rules, SUBMITTED, Settings, State};
+pub use library::{Learned, Library};
 pub use look::Trials;
 pub use progress::{Counts, Progress};
 
@@ -50,6 +52,7 @@ pub struct Study {
     notes: Vector<(String, String)>,
     cost: Cost,
     last_at: Option<Timestamp>,
+    library: Library,
 }
 
 /// Through whose eyes a study is looked at.
@@ -116,6 +119,7 @@ impl Study {
             notes: Vector::new(),
             cost: Cost::default(),
             last_at: None,
+            library: Library::default(),
         })
     }
 
@@ -140,6 +144,9 @@ impl Study {
         let fail = |what: String| OutOfOrder { seq: record.seq, what };
         if record.seq != self.seq + 1 {
             return Err(fail(format!("expected event {}", self.seq + 1)));
+        }
+        if let Some(what) = self.library.refuses(self, &record.event) {
+            return Err(fail(what));
         }
         match &record.event {
             Event::StudyOpened { .. } => return Err(fail("the study is open already".to_owned())),
@@ -173,6 +180,8 @@ impl Study {
                     arm: arm.clone(),
                     ask: ask.clone(),
                     edit: None,
+                    calls: Vec::new(),
+                    rehearsals: Vec::new(),
                     replicates: Vec::new(),
                     quarantine: None,
                     outcome: None,
@@ -184,6 +193,20 @@ impl Study {
                 }
                 self.progress(*trial, |own| own.asked(*trial));
             }
+            Event::Called { trial, call } => {
+                self.trial_mut(*trial).map_err(fail)?.calls.push(call.clone());
+                self.cost += call.cost();
+                self.progress(*trial, |own| own.spends(call.cost()));
+            }
+            Event::Rehearsed { trial, rehearsal } => {
+                self.trial_mut(*trial).map_err(fail)?.rehearsals.push(rehearsal.clone());
+                self.cost += Cost { wall_s: 0.0, ..rehearsal.cost };
+                self.progress(*trial, |own| own.spends(rehearsal.cost));
+            }
+            Event::Staffed { .. }
+            | Event::IdeaAdded { .. }
+            | Event::IdeaChanged { .. }
+            | Event::Learned { .. } => {}
             Event::Proposed { trial, edit } => {
                 self.trial_mut(*trial).map_err(fail)?.edit = Some(edit.clone());
                 self.progress(*trial, |own| own.proposed(*trial, edit));
@@ -271,11 +294,15 @@ impl Study {
             Event::Stopped { .. } => self.state = State::Stopped,
             Event::Finished { .. } => self.state = State::Finished,
         }
+        let subject =
+            record.event.trial().and_then(|no| self.trials.get(no.0 as usize)).map(Arc::clone);
         if let Some(no) = record.event.trial().filter(|no| *no != TrialNo::BASELINE) {
-            let subject = self.trials.get(no.0 as usize).map(Arc::clone);
             let task = Arc::clone(&self.task);
             self.progress(no, |own| own.follows(&task, record, subject.as_deref()));
         }
+        let mut library = std::mem::take(&mut self.library);
+        library.take(self, record, subject.as_deref());
+        self.library = library;
         if let Some(last) = self.last_at {
             self.cost.wall_s += record.at.duration_since(last).as_secs_f64().max(0.0);
         }

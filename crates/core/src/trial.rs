@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CommitId, Cost, Failure, Inspection, Lines, Measurement, Outcome, Purpose, Quarantine,
-    ReplicateId, Seed, Split, TreeId, TrialNo,
+    Call, CommitId, Cost, Failure, Inspection, Lines, Measurement, Outcome, Purpose, Quarantine,
+    Rehearsal, ReplicateId, Seed, Split, Thought, TreeId, TrialNo,
 };
 
 /// What a proposer believes and why the edit is worth measuring.
@@ -107,6 +107,9 @@ pub struct Edit {
     pub commit: CommitId,
     /// What changed against the first parent, computed from trees.
     pub files: Vec<FileChange>,
+    /// What it comes from, where its proposer said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thought: Option<Thought>,
     /// What the supervisor read out of it, against the baseline's tree.
     #[serde(default)]
     pub inspection: Inspection,
@@ -234,6 +237,12 @@ pub struct Trial {
     pub ask: Ask,
     /// The edit, once made.
     pub edit: Option<Edit>,
+    /// Model calls made for it, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+    /// Smoke stages run for its proposer, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rehearsals: Vec<Rehearsal>,
     /// Its replicates, in the order they were leased.
     pub replicates: Vec<Replicate>,
     /// Why it may be kept only after a second measurement, if so.

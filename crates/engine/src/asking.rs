@@ -101,10 +101,26 @@ impl Engine {
         (!far).then(|| turn.arm.to_owned())
     }
 
+    /// Whether every trial has ended, but for those that nobody here can propose.
+    pub(crate) fn all_ended(&self) -> bool {
+        let open = self.study.open_trials().len();
+        open == 0 || (!self.options.search && self.unproposed().len() == open)
+    }
+
     /// Trials that were asked for and have no edit and nobody making one.
     pub(crate) fn unproposed(&self) -> Vec<TrialNo> {
         let open = self.study.open_trials().iter().copied();
         open.filter(|no| self.study.trial(*no).is_some_and(|trial| trial.edit.is_none())).collect()
+    }
+
+    /// Starts proposals that are asked for and that nobody makes: what an earlier session left, or what a cap held up. They
+    /// are made again from the same asks.
+    pub(crate) fn start_unproposed(&mut self) {
+        for no in self.unproposed() {
+            if !self.proposing.contains_key(&no) {
+                self.start_proposal(no);
+            }
+        }
     }
 
     pub(crate) fn start_proposal(&mut self, no: TrialNo) {
@@ -112,11 +128,14 @@ impl Engine {
         let Some(proposer) = self.options.proposers.get(&trial.arm).map(Arc::clone) else { return };
         self.proposing.insert(no, trial.arm.clone());
         let workshop = Arc::clone(&self.workshop);
-        let study = self.study.of_arm(&trial.arm);
+        // A proposal that an earlier session began is made from what was known then.
+        let asked = self.asked.entry(no).or_insert_with(|| self.study.clone());
+        let study = asked.of_arm(&trial.arm);
+        let counter = self.counter(no, &study, &trial);
         let inputs = self.inputs.0.clone();
         let at = (self.options.clock)();
         tokio::task::spawn_blocking(move || {
-            let made = workshop.propose(&*proposer, no, &trial.ask, &study, at);
+            let made = workshop.propose(&*proposer, no, &trial.ask, &study, at, counter);
             inputs.send(Input::Proposed(no, made)).ok();
         });
     }

@@ -5,9 +5,10 @@ use std::{
     sync::Arc,
 };
 
+use empiric_agents::Halt;
 use empiric_core::{
-    Blame, Cause, Concern, Edit, Event, Failure, Outcome, Phase, Quarantine, Record, ReplicateId,
-    Study, TrialNo, Verdict,
+    Blame, Cause, Concern, Edit, Event, Failure, Outcome, Phase, Quarantine, Record, Rehearsal,
+    ReplicateId, Study, TreeId, TrialNo, Verdict,
     study::{Fixed, State},
     trial::Measured,
 };
@@ -16,13 +17,14 @@ use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Pool, Slot};
 use empiric_ledger::{Inbox, Ledger};
 use empiric_search::Policies;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::{
     Error, Options,
     budget::{Meter, Room},
     propose::Workshop,
+    served::{Answer, Deed, Served},
 };
 
 /// How often the inbox is looked into.
@@ -54,7 +56,10 @@ pub enum Ended {
     Finished(String),
     /// It can go on later; the reason says what stopped it.
     Stopped(String),
-    /// The baseline could not be measured, or the evaluator keeps failing: nothing can be learnt before that is mended.
+    /// A cap on model calls has no room for the next one; the same command with more goes on.
+    Paused(String),
+    /// The baseline could not be measured, the evaluator keeps failing, or models cannot be asked: nothing can be learnt
+    /// before that is mended.
     Broken(String),
 }
 
@@ -78,12 +83,22 @@ pub struct Engine {
     /// Proposals in a row that came to nothing, by arm.
     pub(crate) barren: BTreeMap<String, u32>,
     pub(crate) last_spoiler: String,
+    pub(crate) served: Served,
+    /// What arms saw when trials that have no edit yet were asked for.
+    pub(crate) asked: BTreeMap<TrialNo, Study>,
 }
 
 /// What comes back from what was started.
 pub(crate) enum Input {
     Proposed(TrialNo, Result<Edit, Failure>),
     Measured(ReplicateId, TrialNo, Slot, Ran),
+    /// Something to write down, and whom to tell when it is.
+    Deed(Deed, oneshot::Sender<()>),
+    /// A smoke stage to run on a tree, for the proposer of a trial.
+    Rehearse(TrialNo, TreeId, Answer),
+    Rehearsed(TrialNo, Slot, Result<Rehearsal, String>, Answer),
+    /// No proposal can be made for now.
+    Halt(Halt),
 }
 
 /// What became of a replicate.
@@ -134,8 +149,12 @@ impl Engine {
     async fn drain(&mut self) {
         while self.pool.free() < self.pool.names().len() {
             match self.inputs.1.recv().await {
-                Some(Input::Measured(_, _, slot, _)) => self.pool.give(slot),
-                Some(Input::Proposed(..)) => {}
+                Some(Input::Measured(_, _, slot, _) | Input::Rehearsed(_, slot, ..)) => {
+                    self.pool.give(slot)
+                }
+                Some(
+                    Input::Proposed(..) | Input::Deed(..) | Input::Rehearse(..) | Input::Halt(_),
+                ) => {}
                 None => return,
             }
         }
@@ -146,6 +165,7 @@ impl Engine {
         if control == Control::Kill {
             self.runner.cancel();
         }
+        self.call_off();
         let control = self.stopping.as_ref().map_or(control, |(held, _)| (*held).max(control));
         self.stopping = Some((control, why));
     }
@@ -193,10 +213,15 @@ impl Engine {
             return Ok(Some(self.broken(&why).await?));
         }
         if let Some((_, why)) = &self.stopping {
-            if !self.study.leases().is_empty() {
+            // Proposals of models are called off, and end with what they have cost so far.
+            if !self.study.leases().is_empty() || self.at_work() {
+                self.start_rehearsals();
                 return Ok(None);
             }
             doors::after(Door::Stop);
+            if let Some(why) = self.served.broken.clone() {
+                return Ok(Some(self.unasked(why).await?));
+            }
             let why = why.clone();
             self.commit(vec![Event::Stopped { by: why.clone() }]).await?;
             return Ok(Some(Ended::Stopped(why)));
@@ -204,19 +229,29 @@ impl Engine {
         if self.study.state() == State::Paused {
             return Ok(None);
         }
-        let room = if self.options.search {
+        self.models_spent();
+        if let Some(ended) = self.pause_when_idle().await? {
+            return Ok(Some(ended));
+        }
+        let room = if self.served.pausing.is_some() {
+            Room::Reserved
+        } else if self.options.search {
             self.room()
         } else {
             Room::Spent("requests answered".to_owned())
         };
         if let Room::Spent(reason) = &room
-            && self.study.open_trials().is_empty()
+            && self.all_ended()
             && self.proposing.is_empty()
             && !self.inbox.has_requests()?
             && let Some(ended) = self.close(reason, &mut wanted).await?
         {
             return Ok(Some(ended));
         }
+        if self.served.pausing.is_none() {
+            self.start_unproposed();
+        }
+        self.start_rehearsals();
         let unstarted = self.lease(wanted).await?;
         if room == Room::Open {
             self.ask(unstarted).await?;
@@ -412,10 +447,27 @@ impl Engine {
         match input {
             Input::Proposed(trial, made) => {
                 self.proposing.remove(&trial);
+                if !matches!(&made, Err(failure) if failure.cause == Cause::Cancelled) {
+                    self.asked.remove(&trial);
+                }
                 match made {
+                    // Nobody's fault: the trial stays open and is proposed again.
+                    Err(failure) if failure.cause == Cause::Cancelled => Ok(()),
                     Ok(edit) => self.proposed(trial, edit).await,
                     Err(failure) => self.conclude(trial, Outcome::Failed(failure)).await,
                 }
+            }
+            Input::Deed(deed, written) => self.write(deed, written).await,
+            Input::Rehearse(trial, tree, answer) => {
+                self.rehearse(trial, tree, answer);
+                Ok(())
+            }
+            Input::Rehearsed(trial, slot, result, answer) => {
+                self.rehearsed(trial, slot, result, answer).await
+            }
+            Input::Halt(halt) => {
+                self.halted(halt);
+                Ok(())
             }
             Input::Measured(replicate, trial, slot, ran) => {
                 self.pool.give(slot);

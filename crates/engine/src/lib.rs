@@ -4,17 +4,21 @@
 //! door. An event is in the ledger before anything acts on it; every consumer reads the same events. Nothing
 //! downstream calls back: replicates and proposals report over one channel.
 //!
-//! This crate knows no terminal, no web, no database and no model.
+//! This crate knows no terminal, no web and no database, and asks no model: it keeps the calls that proposers make.
 
 mod asking;
 mod budget;
 mod dispatcher;
+mod errands;
 mod layout;
 mod opening;
 mod propose;
+mod recorder;
 mod rehearse;
 mod replay;
 mod requests;
+mod rerun;
+mod served;
 mod verify;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -27,7 +31,9 @@ use empiric_sandbox::{Cgroup, Level};
 
 pub use dispatcher::{Control, Ended, Engine, Notice};
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
+pub use recorder::Recorder;
 pub use rehearse::{Edited, rehearse};
+pub use rerun::{Replayed, replay};
 pub use verify::{Checked, Fault, Verification, verify};
 
 /// Everything a session needs; nothing is read from the environment.
@@ -54,6 +60,8 @@ pub struct Options {
     pub cgroup: Cgroup,
     /// Who makes edits, by arm; needed of every arm that new trials are asked of.
     pub proposers: BTreeMap<String, Arc<dyn Proposer>>,
+    /// Where the calls of models are kept, where any are made.
+    pub recorder: Option<Arc<Recorder>>,
     /// The time.
     pub clock: Clock,
     /// This machine's name.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo};
+use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo, study::State};
 use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Logs, Pool};
 use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
@@ -17,6 +17,7 @@ use crate::{
     budget::Meter,
     dispatcher::{Engine, Notice, blocking},
     propose::{Workshop, inspect},
+    served::Served,
 };
 
 /// Events read at one time when a study is taken up again.
@@ -87,6 +88,8 @@ impl Engine {
             spoilt: 0,
             barren: BTreeMap::new(),
             last_spoiler: String::new(),
+            served: Served::default(),
+            asked: history.asked,
             options,
         };
         engine.begin().await?;
@@ -117,6 +120,9 @@ impl Engine {
         }];
         if self.options.settings.budget != *self.study.budget() && self.options.search {
             events.push(Event::BudgetSet { budget: self.options.settings.budget });
+            if self.study.state() == State::Paused {
+                events.push(Event::Resumed { by: "a new budget".to_owned() });
+            }
         }
         for (replicate, trial) in self.study.leases() {
             let reason = "the session that ran it ended".to_owned();
@@ -140,11 +146,10 @@ impl Engine {
             events.push(Event::Proposed { trial: TrialNo::BASELINE, edit: self.baseline().await? });
         }
         self.commit(events).await?;
-        // Proposals that were under way when the last session ended are made again from the same asks.
-        for no in self.unproposed() {
-            self.start_proposal(no);
+        if let Some(recorder) = &self.options.recorder {
+            recorder.take_up(&self.study, self.inputs.0.clone());
         }
-        Ok(())
+        self.staffed().await
     }
 
     /// Imports the unedited recipe.
@@ -172,6 +177,7 @@ impl Engine {
                 tree,
                 commit,
                 files: Vec::new(),
+                thought: None,
                 inspection: inspect(&store, &task, tree, tree)?,
                 detail: serde_json::Value::Null,
             })
@@ -196,6 +202,8 @@ fn store(path: &Path, anew: bool) -> Result<Store, Error> {
 /// The study as its ledger tells it, and whoever learns from its events.
 struct History {
     study: Study,
+    /// What the study was when trials were asked for that have no edit yet.
+    asked: BTreeMap<TrialNo, Study>,
     policies: Policies,
     meter: Meter,
 }
@@ -222,7 +230,8 @@ impl History {
                 first
             }
         };
-        let mut history = Self { study: Study::open(&first)?, policies, meter: Meter::default() };
+        let (study, meter) = (Study::open(&first)?, Meter::default());
+        let mut history = Self { study, asked: BTreeMap::new(), policies, meter };
         loop {
             let page = reader.records(history.study.seq(), PAGE)?;
             if page.is_empty() {
@@ -231,6 +240,13 @@ impl History {
             for record in page {
                 history.study.apply(&record)?;
                 history.policies.tell(&history.study, &record);
+                if let Event::Asked { trial, .. } = &record.event {
+                    history.asked.insert(*trial, history.study.clone());
+                } else if let Event::Proposed { trial, .. } | Event::Concluded { trial, .. } =
+                    &record.event
+                {
+                    history.asked.remove(trial);
+                }
                 if let Event::Measured { result, .. } = &record.event {
                     history.meter.observe(&result.cost);
                 }

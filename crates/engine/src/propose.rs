@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use empiric_agents::{Brief, Files, Proposal, Proposer, SourceError, Sources};
+use empiric_agents::{Brief, Errands, Files, Proposal, Proposer, SourceError, Sources};
 use empiric_core::{
     Ask, Cause, CommitId, Edit, Failure, Hypothesis, Inspection, Phase, Study, Task, TreeId,
     TrialNo,
@@ -10,6 +10,15 @@ use empiric_core::{
 use empiric_ledger::Submission;
 use empiric_lineage::{CommitSpec, Merge, Rules, Store};
 use jiff::Timestamp;
+
+/// What an edit is held to besides the task's rules.
+#[derive(Default)]
+struct Within<'a> {
+    /// The surface that it stays in.
+    surface: Option<&'a str>,
+    /// Whether it may change nothing.
+    placebo: bool,
+}
 
 /// What every proposal needs; the same for a whole session.
 pub(crate) struct Workshop {
@@ -26,19 +35,36 @@ impl Workshop {
         ask: &Ask,
         study: &Study,
         at: Timestamp,
+        errands: Arc<dyn Errands>,
+    ) -> Result<Edit, Failure> {
+        let edit = self.draft(proposer, trial, ask, study, errands)?;
+        self.seal(trial, edit, study, at)
+    }
+
+    /// The same without the commit.
+    pub(crate) fn draft(
+        &self,
+        proposer: &dyn Proposer,
+        trial: TrialNo,
+        ask: &Ask,
+        study: &Study,
+        errands: Arc<dyn Errands>,
     ) -> Result<Edit, Failure> {
         let trees = Trees {
             store: Arc::clone(&self.store),
             rules: Arc::clone(&self.rules),
             study: study.clone(),
         };
-        let brief =
-            Brief { trial, ask: ask.clone(), study: study.clone(), sources: Arc::new(trees) };
+        let (ask, study) = (ask.clone(), study.clone());
+        let brief = Brief { trial, ask, study, sources: Arc::new(trees), errands };
         let proposal = proposer.propose(&brief)?;
-        let Proposal { operator, parents, surface, hypothesis, edits, detail } = proposal;
+        let Brief { ask, study, .. } = &brief;
+        let Proposal { operator, parents, surface, hypothesis, edits, thought, by, detail } =
+            proposal;
         let edits =
             edits.into_iter().map(|(path, text)| (path, text.map(String::into_bytes))).collect();
-        let by = proposer.name().to_owned();
+        let name = proposer.name();
+        let by = by.map_or_else(|| name.to_owned(), |role| format!("{name}/{role}"));
         let draft = Edit {
             proposer: by,
             operator,
@@ -48,10 +74,14 @@ impl Workshop {
             tree: TreeId([0; 20]),
             commit: CommitId([0; 20]),
             files: Vec::new(),
+            thought,
             inspection: Inspection::default(),
             detail,
         };
-        self.commit(trial, draft, &edits, ask.surface.as_deref(), study, at)
+        // Whoever was asked for nothing in particular is held to the surface it claims.
+        let surface = ask.surface.clone().or_else(|| draft.surface.clone());
+        let within = Within { surface: surface.as_deref(), placebo: proposer.placebo() };
+        self.tree(draft, &edits, &within, study)
     }
 
     /// Makes a submission a commit. Blocks.
@@ -76,6 +106,7 @@ impl Workshop {
             tree: TreeId([0; 20]),
             commit: CommitId([0; 20]),
             files: Vec::new(),
+            thought: None,
             inspection: Inspection::default(),
             detail: serde_json::Value::Null,
         };
@@ -84,26 +115,29 @@ impl Workshop {
             .into_iter()
             .map(|(path, text)| (path, text.map(String::into_bytes)))
             .collect();
-        self.commit(trial, draft, &edits, None, study, at)
+        let edit = self.tree(draft, &edits, &Within::default(), study)?;
+        self.seal(trial, edit, study, at)
     }
 
-    fn commit(
+    /// The edit with its tree, once the rules have let it pass.
+    fn tree(
         &self,
-        trial: TrialNo,
         mut edit: Edit,
         edits: &BTreeMap<String, Option<Vec<u8>>>,
-        surface: Option<&str>,
+        within: &Within<'_>,
         study: &Study,
-        at: Timestamp,
     ) -> Result<Edit, Failure> {
-        let parents =
-            edit.parents.iter().map(|no| parent(study, *no)).collect::<Result<Vec<_>, _>>()?;
-        let base = parents.first().ok_or_else(|| harness(&"an edit needs a parent"))?.tree;
+        for no in &edit.parents {
+            parent(study, *no)?;
+        }
+        let first = edit.parents.first().ok_or_else(|| harness(&"an edit needs a parent"))?;
+        let base = tree_of(study, *first)?;
         edit.tree = self.store.apply(base, edits).map_err(|error| {
             Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(error.to_string())
         })?;
-        match self.rules.check(&self.store, base, edit.tree, surface) {
+        match self.rules.check(&self.store, base, edit.tree, within.surface) {
             Ok(None) => {}
+            Ok(Some(failure)) if within.placebo && failure.cause == Cause::EmptyEdit => {}
             Ok(Some(failure)) => return Err(failure),
             Err(error) => return Err(harness(&error)),
         }
@@ -111,6 +145,19 @@ impl Workshop {
         let baseline = parent(study, TrialNo::BASELINE)?.tree;
         edit.inspection = inspect(&self.store, study.task(), baseline, edit.tree)
             .map_err(|error| harness(&error))?;
+        Ok(edit)
+    }
+
+    /// The edit with its commit.
+    fn seal(
+        &self,
+        trial: TrialNo,
+        mut edit: Edit,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        let parents =
+            edit.parents.iter().map(|no| parent(study, *no)).collect::<Result<Vec<_>, _>>()?;
         let message = format!(
             "{trial} {}: {}\n\nproposer: {}\n",
             edit.operator, edit.hypothesis.text, edit.proposer
@@ -137,6 +184,11 @@ fn parent(study: &Study, no: TrialNo) -> Result<&Edit, Failure> {
     trial.ok_or_else(|| {
         Failure::new(Phase::Apply, Cause::PatchDoesNotApply).excerpt(format!("{no} has no tree"))
     })
+}
+
+/// The tree of a trial.
+pub(crate) fn tree_of(study: &Study, no: TrialNo) -> Result<TreeId, Failure> {
+    parent(study, no).map(|edit| edit.tree)
 }
 
 fn harness(error: &dyn std::fmt::Display) -> Failure {

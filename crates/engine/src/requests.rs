@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use empiric_core::{Ask, Event, Operator, Outcome, TrialNo, study::SUBMITTED};
+use empiric_core::{
+    Ask, Event, IdeaChange, IdeaNo, Operator, Outcome, Sketch, TrialNo, study::SUBMITTED,
+};
 use empiric_doors::{self as doors, Door};
 use empiric_ledger::{Posted, Reply, Request, Submission};
 
@@ -41,7 +43,26 @@ impl Engine {
                 Vec::new()
             }
             Request::Note { text } => vec![Event::Noted { by, text }],
-            Request::Budget { budget } => vec![Event::BudgetSet { budget }],
+            Request::IdeaAdd { sketch } => {
+                let idea = self.study.library().next_idea();
+                self.idea_added(idea, None, by, sketch)
+            }
+            Request::IdeaChange { idea, change } => {
+                if self.study.library().idea(idea).is_none() {
+                    let refusal = Some(format!("there is no idea {idea}"));
+                    let reply = Reply { request: id, trial: None, refusal };
+                    let records = self.ledger.append_answering(Vec::new(), vec![reply]).await?;
+                    return self.apply(records);
+                }
+                vec![Event::IdeaChanged { idea, by, change }]
+            }
+            Request::Budget { budget } => {
+                self.served.pausing = None;
+                if let Some(recorder) = &self.options.recorder {
+                    recorder.budget(&budget);
+                }
+                vec![Event::BudgetSet { budget }]
+            }
             Request::Submit { submission } => {
                 let no = self.study.next_trial();
                 trial = Some(no);
@@ -52,6 +73,24 @@ impl Engine {
         let records = self.ledger.append_answering(events, vec![reply]).await?;
         doors::after(Door::Request);
         self.apply(records)
+    }
+
+    /// The events by which an idea enters the library: one that a red line forbids is refused at once, and says so.
+    pub(crate) fn idea_added(
+        &self,
+        idea: IdeaNo,
+        arm: Option<String>,
+        by: String,
+        mut sketch: Sketch,
+    ) -> Vec<Event> {
+        sketch.text = empiric_core::idea::worded(&sketch.text);
+        let forbidden = empiric_supervise::idea(self.study.task(), &sketch.text);
+        let mut events = vec![Event::IdeaAdded { idea, arm, by, sketch }];
+        if let Some(concern) = forbidden {
+            let change = IdeaChange::Refused { reason: concern.to_string() };
+            events.push(Event::IdeaChanged { idea, by: "supervisor".to_owned(), change });
+        }
+        events
     }
 
     /// The events by which a submission becomes trial `no`: asked and proposed together, so that none is half taken.

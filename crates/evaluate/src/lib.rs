@@ -14,4 +14,4 @@ pub use artifact::{Artifact, ArtifactError};
 pub use contract::{Feedback, ResultError, result_schema};
 pub use plan::{Bare, DataEntry, Installation, SlotDirs};
 pub use printed::Printed;
-pub use replicate::{Lost, Runner, UnitSpec, measure};
+pub use replicate::{Lost, Runner, UnitSpec, measure, smoke};

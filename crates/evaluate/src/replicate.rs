@@ -85,6 +85,31 @@ pub async fn measure(
     run.measured
 }
 
+/// Runs the stages named `check` and `smoke` of the tree in `dirs.recipe`, and nothing that is measured or scored; none
+/// where the task has no such stage.
+///
+/// Never fails: whatever goes wrong is a classified failure in the result.
+pub async fn smoke(
+    runner: &impl Runner,
+    installation: &Installation,
+    dirs: &SlotDirs,
+    seed: Seed,
+) -> Option<Measured> {
+    let cheap = |phase: Phase| matches!(phase, Phase::Check | Phase::Smoke);
+    let task = &installation.task;
+    if !task.stages.iter().any(|stage| cheap(Phase::of_stage(&stage.name))) {
+        return None;
+    }
+    let plan = Plan { installation, dirs, level: runner.level(), seed };
+    let mut run = Run { runner, plan, task, measured: Measured::default() };
+    let ended = match run.prepare() {
+        Ok(()) => run.stages(cheap).await.map(drop),
+        Err(error) => Err(harness(Phase::Smoke, &error)),
+    };
+    run.measured.failure = ended.err();
+    Some(run.measured)
+}
+
 /// What the slot's directories are, whatever lies in them; none for one that is not there.
 fn directories(dirs: &SlotDirs) -> [Option<(u64, u64)>; 2] {
     [&dirs.recipe, &dirs.units]
@@ -107,9 +132,23 @@ impl<R: Runner> Run<'_, R> {
     }
 
     async fn replicate(&mut self) -> Result<(), Failure> {
+        let last = self.stages(|_| true).await?;
+        self.count_artifact()?;
+        match &self.task.evaluator {
+            Some(command) => self.evaluate(command).await?,
+            None => self.read_printed(last.as_ref())?,
+        }
+        self.require_metrics()
+    }
+
+    /// Runs the stages of the phases that are wanted, in their order; the report of the last.
+    async fn stages(&mut self, wanted: impl Fn(Phase) -> bool) -> Result<Option<Report>, Failure> {
         let mut last = None;
         for (index, stage) in self.task.stages.iter().enumerate() {
             let phase = Phase::of_stage(&stage.name);
+            if !wanted(phase) {
+                continue;
+            }
             let policy = self.plan.stage(&stage.command);
             let report = self
                 .runner
@@ -127,12 +166,7 @@ impl<R: Runner> Run<'_, R> {
             }
             last = Some(report);
         }
-        self.count_artifact()?;
-        match &self.task.evaluator {
-            Some(command) => self.evaluate(command).await?,
-            None => self.read_printed(last.as_ref())?,
-        }
-        self.require_metrics()
+        Ok(last)
     }
 
     fn spec(&self, name: &str, index: usize, policy: Policy) -> UnitSpec {

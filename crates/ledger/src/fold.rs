@@ -34,6 +34,8 @@ fn asked(record: Record) -> Result<Trial, Error> {
         arm,
         ask,
         edit: None,
+        calls: Vec::new(),
+        rehearsals: Vec::new(),
         replicates: Vec::new(),
         quarantine: None,
         outcome: None,
@@ -44,6 +46,8 @@ fn asked(record: Record) -> Result<Trial, Error> {
 
 fn take(held: &mut Trial, record: Record, segment: Option<u32>) {
     match record.event {
+        Event::Called { call, .. } => held.calls.push(call),
+        Event::Rehearsed { rehearsal, .. } => held.rehearsals.push(rehearsal),
         Event::Proposed { edit, .. } => held.edit = Some(edit),
         Event::Leased { replicate, trial, purpose, index, seed, slot } => {
             held.replicates.push(Replicate {
@@ -73,6 +77,10 @@ fn take(held: &mut Trial, record: Record, segment: Option<u32>) {
         | Event::SegmentOpened { .. }
         | Event::BudgetSet { .. }
         | Event::Asked { .. }
+        | Event::Staffed { .. }
+        | Event::IdeaAdded { .. }
+        | Event::IdeaChanged { .. }
+        | Event::Learned { .. }
         | Event::ReportOpened { .. }
         | Event::Noted { .. }
         | Event::Paused { .. }

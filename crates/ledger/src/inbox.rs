@@ -11,7 +11,7 @@ use std::{
     str::FromStr,
 };
 
-use empiric_core::{Budget, Prediction, TrialNo};
+use empiric_core::{Budget, IdeaChange, IdeaNo, Prediction, Sketch, TrialNo};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Uuid};
@@ -54,6 +54,18 @@ pub enum Request {
     Note {
         /// What.
         text: String,
+    },
+    /// Put an idea into the library, for every arm.
+    IdeaAdd {
+        /// What it says.
+        sketch: Sketch,
+    },
+    /// Change an idea.
+    IdeaChange {
+        /// Which.
+        idea: IdeaNo,
+        /// How.
+        change: IdeaChange,
     },
     /// Set the caps.
     Budget {

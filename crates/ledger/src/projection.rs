@@ -181,9 +181,17 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
             run(db, "UPDATE replicate SET state = 'fenced' WHERE seq = ?", &[&row])?;
             touch(db, *trial, seq)?;
         }
-        Event::Quarantined { trial, .. } => touch(db, *trial, seq)?,
+        Event::Called { trial, .. }
+        | Event::Rehearsed { trial, .. }
+        | Event::Quarantined { trial, .. } => {
+            touch(db, *trial, seq)?;
+        }
         Event::Concluded { trial, outcome } => concluded(db, record, *trial, outcome)?,
         Event::SessionStarted { .. }
+        | Event::Staffed { .. }
+        | Event::IdeaAdded { .. }
+        | Event::IdeaChanged { .. }
+        | Event::Learned { .. }
         | Event::BudgetSet { .. }
         | Event::ReportOpened { .. }
         | Event::Noted { .. }
@@ -204,7 +212,7 @@ fn measured(
 ) -> Result<(), Refusal> {
     let (row, purpose) = held(db, replicate, trial)?;
     let cause = result.failure.as_ref().map(|failure| failure.cause.name());
-    let Cost { wall_s, cpu_s, gpu_s, tokens: _, usd: _ } = result.cost;
+    let Cost { wall_s, cpu_s, gpu_s, tokens: _, usd: _, calls: _ } = result.cost;
     let columns: [&dyn ToSql; 5] = [&row, &cause, &wall_s, &cpu_s, &gpu_s];
     let sql = "UPDATE replicate SET state = 'measured', cause = ?2, wall_s = ?3, cpu_s = ?4, gpu_s = ?5 WHERE seq = ?1";
     run(db, sql, &columns)?;

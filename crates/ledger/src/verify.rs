@@ -189,14 +189,43 @@ impl Check {
     }
 
     fn note_logs(&mut self, record: &Record) {
-        let Event::Measured { result, .. } = &record.event else { return };
-        for log in result.units.iter().filter_map(|unit| unit.log.as_ref()) {
+        let mut named: Vec<BlobId> = Vec::new();
+        let mut logs: Vec<&String> = Vec::new();
+        match &record.event {
+            Event::Measured { result, .. } => {
+                logs.extend(result.units.iter().filter_map(|unit| unit.log.as_ref()));
+            }
+            Event::Rehearsed { rehearsal, .. } => logs.extend(&rehearsal.log),
+            Event::Called { call, .. } => named.extend([call.request, call.answer]),
+            Event::Staffed { team, .. } => named.extend(team.prompts.values()),
+            Event::StudyOpened { .. }
+            | Event::SessionStarted { .. }
+            | Event::SegmentOpened { .. }
+            | Event::BudgetSet { .. }
+            | Event::Asked { .. }
+            | Event::IdeaAdded { .. }
+            | Event::IdeaChanged { .. }
+            | Event::Learned { .. }
+            | Event::Proposed { .. }
+            | Event::Leased { .. }
+            | Event::Fenced { .. }
+            | Event::Quarantined { .. }
+            | Event::Concluded { .. }
+            | Event::ReportOpened { .. }
+            | Event::Noted { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Stopped { .. }
+            | Event::Finished { .. } => {}
+        }
+        for log in logs {
             match log.parse() {
-                Ok(id) => {
-                    self.logs.entry(id).or_insert(record.seq);
-                }
+                Ok(id) => named.push(id),
                 Err(error) => self.fault(Some(record.seq), format!("its log: {error}")),
             }
+        }
+        for id in named {
+            self.logs.entry(id).or_insert(record.seq);
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) fn client(timeouts: Timeouts) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .connect_timeout(timeouts.connect)
         .redirect(reqwest::redirect::Policy::none())
+        // A kept connection that its server has closed meanwhile breaks under a request that may then have been billed.
+        .pool_max_idle_per_host(0)
         // Variables of the environment are read by the command line and by nobody else.
         .no_proxy()
         .build()

@@ -34,6 +34,7 @@ pub fn markdown(report: &Report) -> String {
     head(report, &mut out);
     noise(report, &mut out);
     curve(report, &mut out);
+    arms(report, &mut out);
     keeps(report, &mut out);
     failures(report, &mut out);
     say!(out, "## Predictions against what came\n\n{}\n", report.predictions.words());
@@ -124,6 +125,66 @@ fn curve(report: &Report, out: &mut String) {
     if skip > 0 {
         say!(out, "{skip} earlier levels are left out.\n");
     }
+}
+
+/// Arms side by side, and what each had gained when.
+fn arms(report: &Report, out: &mut String) {
+    let status = &report.status;
+    if status.arms.len() < 2 {
+        return;
+    }
+    say!(out, "## Arms side by side\n");
+    say!(out, "| arm | trials | kept | champion | gain | 95 % interval | CPU time | CPU s per % |");
+    say!(out, "|---|---:|---:|---|---:|---|---:|---:|");
+    for arm in &status.arms {
+        let champion = arm.champion.as_ref();
+        let interval = champion.and_then(|champion| champion.gain_interval);
+        let decimals = Decimals::around(champion.map_or(0.0, |found| found.gain), interval);
+        say!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            quote(&arm.name, 60),
+            arm.trials,
+            arm.outcomes.keep,
+            champion.map_or("none", |champion| &champion.trial),
+            champion.map(|champion| decimals.signed(champion.gain)).unwrap_or_default(),
+            interval.map(|ends| between(decimals, ends)).unwrap_or_default(),
+            seconds(arm.cost.cpu_s),
+            arm.cpu_s_per_percent.map(number).unwrap_or_default()
+        );
+    }
+    say!(out);
+    for found in &status.comparisons {
+        let decimals = Decimals::around(found.gain, found.gain_interval);
+        let interval =
+            found.gain_interval.map(|ends| format!(", 95 % {}", between(decimals, ends)));
+        say!(
+            out,
+            "- {} against {}: {}{}, better in {:.0} % of pairs of runs",
+            quote(&found.arm, 60),
+            quote(&found.than, 60),
+            decimals.signed(found.gain),
+            interval.unwrap_or_default(),
+            100.0 * found.probability
+        );
+    }
+    say!(
+        out,
+        "\n| arm | keep | trials by then | CPU time by then | confirmed gain |\n|---|---|---:|---:|---:|"
+    );
+    for arm in &report.anytime {
+        for step in &arm.steps {
+            let (name, gain) = (quote(&arm.arm, 60), signed(step.gain));
+            let spent = seconds(step.cpu_s);
+            say!(out, "| {name} | {} | {} | {spent} | {gain} |", step.trial, step.trials);
+        }
+    }
+    say!(out);
+}
+
+/// An interval in brackets.
+fn between(decimals: Decimals, [low, high]: [f64; 2]) -> String {
+    format!("\\[{}, {}\\]", decimals.signed(low), decimals.signed(high))
 }
 
 fn keeps(report: &Report, out: &mut String) {

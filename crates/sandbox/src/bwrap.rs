@@ -1,6 +1,7 @@
 //! The bubblewrap command line of a policy.
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::Path;
 
 use crate::policy::{Access, Level, Network, Policy, View};
@@ -31,9 +32,17 @@ const SETTINGS: [&str; 7] = [
     "/proc/scsi",
 ];
 
-/// Options before `--`; `apart` says that the helper stands in an empty network already, and `seccomp` is the descriptor
-/// from which the filter is read.
-pub(crate) fn options(policy: &Policy, apart: bool, seccomp: Option<i32>) -> Vec<OsString> {
+/// What bubblewrap reads from descriptors it inherits, by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Handed<'a> {
+    /// The system call filter.
+    pub(crate) seccomp: Option<RawFd>,
+    /// Files of the system that are copied in: that costs a unit less than a mount for each.
+    pub(crate) copies: Vec<(&'a Path, RawFd)>,
+}
+
+/// Options before `--`; `apart` says that the helper stands in an empty network already.
+pub(crate) fn options(policy: &Policy, apart: bool, handed: &Handed<'_>) -> Vec<OsString> {
     let mut args = Args(Vec::new());
     args.push([
         "--unshare-user",
@@ -52,9 +61,11 @@ pub(crate) fn options(policy: &Policy, apart: bool, seccomp: Option<i32>) -> Vec
         args.push(["--setenv", &name, &value]);
     }
     for path in policy.system_paths() {
-        match path.read_link() {
-            Ok(target) => args.pair("--symlink", &target, path),
-            Err(_) => args.pair("--ro-bind", path, path),
+        let copy = handed.copies.iter().find(|(copied, _)| *copied == path);
+        match (copy, path.read_link()) {
+            (Some((_, number)), _) => args.pair("--file", Path::new(&number.to_string()), path),
+            (None, Ok(target)) => args.pair("--symlink", &target, path),
+            (None, Err(_)) => args.pair("--ro-bind", path, path),
         }
     }
     args.push(["--proc", "/proc", "--dev", "/dev", "--tmpfs", TMP]);
@@ -80,7 +91,7 @@ pub(crate) fn options(policy: &Policy, apart: bool, seccomp: Option<i32>) -> Vec
     }
     args.push(["--remount-ro", "/"]);
     args.0.extend(["--chdir".into(), policy.cwd.clone().into()]);
-    if let Some(descriptor) = seccomp {
+    if let Some(descriptor) = handed.seccomp {
         args.push(["--seccomp", &descriptor.to_string()]);
     }
     args.0

@@ -17,6 +17,8 @@ use crate::zygote::Unborn;
 
 /// The descriptor from which bubblewrap reads the system call filter.
 pub(crate) const SECCOMP: RawFd = 5;
+/// The descriptors from which it reads files that are copied in.
+pub(crate) const COPIES: std::ops::Range<RawFd> = 6..18;
 
 /// Marks every descriptor but the standard three to be closed on exec, and occupies the numbers that programs are
 /// handed, so that no other descriptor of the helper (such as the standard library's own) ever has one of them.
@@ -25,7 +27,7 @@ pub(crate) fn seal() -> IoResult<Vec<OwnedFd>> {
     let mut held = Vec::new();
     loop {
         let fd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-        if fd.as_raw_fd() > SECCOMP {
+        if fd.as_raw_fd() >= COPIES.end {
             return Ok(held);
         }
         held.push(fd);
@@ -45,7 +47,7 @@ fn close_others_on_exec() -> IoResult<()> {
 /// Makes `connection` standard input, and moves the pipe pair out of the numbers that programs are handed.
 pub(crate) fn settle(unborn: Unborn) -> IoResult<Option<[OwnedFd; 2]>> {
     rustix::stdio::dup2_stdin(&unborn.connection)?;
-    let away = |fd: OwnedFd| rustix::io::fcntl_dupfd_cloexec(&fd, SECCOMP + 1);
+    let away = |fd: OwnedFd| rustix::io::fcntl_dupfd_cloexec(&fd, COPIES.end);
     let Some([read, write]) = unborn.pipes else { return Ok(None) };
     Ok(Some([away(read)?, away(write)?]))
 }

@@ -15,7 +15,7 @@ use nix::sys::time::TimeValLike;
 use rustix::net::SendFlags;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit};
 
-use crate::bwrap;
+use crate::bwrap::{self, Handed};
 use crate::capture::Capture;
 use crate::cgroup::{Cgroup, Leaf};
 use crate::confine::Confinement;
@@ -184,7 +184,13 @@ fn start(
     let mut command = match unit.level {
         Level::Bwrap => {
             given.push((filter_file(unit)?, descriptors::SECCOMP));
-            let mut command = bwrap_command(unit, apart, Some(descriptors::SECCOMP))?;
+            let mut handed = Handed { seccomp: Some(descriptors::SECCOMP), copies: Vec::new() };
+            for (path, number) in policy.system_files().into_iter().zip(descriptors::COPIES) {
+                let file = fs_err::File::open(path).map_err(Error::io("hand over a file"))?;
+                given.push((file.into_file().into(), number));
+                handed.copies.push((path, number));
+            }
+            let mut command = bwrap_command(unit, apart, &handed)?;
             command.arg("--").args(&policy.argv);
             command
         }
@@ -234,10 +240,10 @@ fn start(
     }
 }
 
-fn bwrap_command(unit: &Unit, apart: bool, seccomp: Option<i32>) -> Result<Command, Error> {
+fn bwrap_command(unit: &Unit, apart: bool, handed: &Handed<'_>) -> Result<Command, Error> {
     let missing = || Error::Unsupported("bubblewrap is not installed".into());
     let mut command = Command::new(bwrap::program().ok_or_else(missing)?);
-    command.env_clear().current_dir("/").args(bwrap::options(&unit.policy, apart, seccomp));
+    command.env_clear().current_dir("/").args(bwrap::options(&unit.policy, apart, handed));
     Ok(command)
 }
 
@@ -359,7 +365,7 @@ fn ending(unit: &Unit, stop: Stop, status: ExitStatus, watch: &Watch<'_>, usage:
 /// Tells a set-up that failed from a program that could not be executed, or that only says so: the same set-up is
 /// tried again for a program that does not exist, and a recipe has no say in how far that gets.
 fn blame_bwrap(unit: &Unit, said: &str) -> Result<Ending, Error> {
-    let mut command = bwrap_command(unit, false, None)?;
+    let mut command = bwrap_command(unit, false, &Handed::default())?;
     let output = command.args(["--", bwrap::NOWHERE]).stdin(Stdio::null()).output();
     let output = output.map_err(Error::io("try the sandbox again"))?;
     tree::end()?;

@@ -223,6 +223,13 @@ impl Policy {
         all.map(Path::new).filter(|path| path.exists()).collect()
     }
 
+    /// Those of the system paths that are files, and not links to any.
+    pub(crate) fn system_files(&self) -> Vec<&'static Path> {
+        let mut paths = self.system_paths();
+        paths.retain(|path| path.symlink_metadata().is_ok_and(|found| found.is_file()));
+        paths
+    }
+
     /// Device files of the granted GPUs, and of their driver, that exist here.
     pub(crate) fn gpu_devices(&self) -> Vec<PathBuf> {
         self.gpu_devices_in(Path::new("/dev"))

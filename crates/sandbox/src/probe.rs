@@ -48,7 +48,8 @@ fn try_bwrap() -> Result<(), String> {
         bwrap::program().ok_or("bubblewrap is not installed (Debian package `bubblewrap`)")?;
     let policy = Policy::new([bwrap::NOWHERE], "/");
     let mut command = Command::new(program);
-    command.env_clear().args(bwrap::options(&policy, false, None)).args(["--", bwrap::NOWHERE]);
+    let options = bwrap::options(&policy, false, &bwrap::Handed::default());
+    command.env_clear().args(options).args(["--", bwrap::NOWHERE]);
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
     if said.starts_with("bwrap: execvp ") { Ok(()) } else { Err(said.trim_end().to_owned()) }

@@ -39,6 +39,11 @@ impl Allocation {
         Self { floor, arms: BTreeMap::new(), total: (0.0, 0.0) }
     }
 
+    /// An arm as it stands: gains as shares of the largest that counts, cost in units of the mean trial.
+    pub fn stands(&mut self, arm: &str, gain: f64, cost: f64, running: f64) {
+        self.arms.insert(arm.to_owned(), Tally { gain, cost, running });
+    }
+
     /// A trial of `arm` is under way.
     pub fn begins(&mut self, arm: &str) {
         self.arms.entry(arm.to_owned()).or_default().running += 1.0;

@@ -15,6 +15,7 @@ mod memory;
 mod policies;
 mod race;
 mod random;
+pub mod schedule;
 mod specialists;
 mod stopping;
 #[cfg(test)]
@@ -57,7 +58,7 @@ pub struct Entry {
 }
 
 /// The policies that [`policy`] knows; the first is the default.
-pub const POLICIES: [Entry; 10] = [
+pub const POLICIES: [Entry; 11] = [
     Entry {
         name: "race",
         about: "Thompson sampling over what each trial, operator and surface may still give; aware of noise",
@@ -82,6 +83,10 @@ pub const POLICIES: [Entry; 10] = [
         name: "specialists",
         about: "a fresh proposal of one surface on the shared best, as in the CMU specialist runs",
     },
+    Entry {
+        name: "ideas",
+        about: "the idea library in its order, with leaps that are given time, as published with AutoSOTA",
+    },
     Entry { name: "random", about: "improve any valid trial; the control" },
 ];
 
@@ -104,6 +109,7 @@ pub fn policy(name: &str) -> Option<Box<dyn Policy>> {
         "evolution" => Box::new(Evolution::default()),
         "evolution-islands" => Box::new(Evolution::islands()),
         "specialists" => Box::new(Specialists::default()),
+        "ideas" => Box::new(schedule::Ideas),
         "random" => Box::new(Random::default()),
         _ => return None,
     })

@@ -88,6 +88,12 @@ impl Memory {
             Event::StudyOpened { .. }
             | Event::SessionStarted { .. }
             | Event::BudgetSet { .. }
+            | Event::Staffed { .. }
+            | Event::Called { .. }
+            | Event::Rehearsed { .. }
+            | Event::IdeaAdded { .. }
+            | Event::IdeaChanged { .. }
+            | Event::Learned { .. }
             | Event::Proposed { .. }
             | Event::Leased { .. }
             | Event::Measured { .. }

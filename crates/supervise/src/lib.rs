@@ -11,6 +11,7 @@
 //! what was measured, the sandbox, and data that nobody can know; see `docs/threat-model.md`.
 
 mod edit;
+mod idea;
 mod measured;
 mod python;
 mod source;
@@ -19,6 +20,7 @@ mod source;
 mod tests;
 
 pub use edit::{Files, inspect};
+pub use idea::idea;
 pub use measured::{Audited, doubts, sustained, watch};
 
 use empiric_core::{Concern, RedLine, Severity};

@@ -1,4 +1,5 @@
 //! Every line crossed once, and what comes near it and does not cross.
 
 mod edits;
+mod ideas;
 mod measured;

@@ -144,6 +144,7 @@ impl Story {
             tree: TreeId(id),
             commit: CommitId(id),
             files: Vec::new(),
+            thought: None,
             inspection: empiric_core::Inspection::default(),
             detail: Default::default(),
         };

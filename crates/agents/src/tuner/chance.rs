@@ -112,6 +112,8 @@ fn proposal(
             prediction: None,
         },
         edits: edits.into_iter().map(|(path, text)| (path, Some(text))).collect(),
+        thought: None,
+        by: None,
         detail: serde_json::Value::Null,
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const NAME: &str = "tuner";
 /// Trials read from the start of a study.
 const FIRST: usize = 48;
 /// Trials read from its end.
-const LAST: usize = 128;
+const LAST: usize = 80;
 /// Keeps read from its end.
 const KEEPS: usize = 16;
 

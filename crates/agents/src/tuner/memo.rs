@@ -69,10 +69,8 @@ impl Memo {
             *no == TrialNo::BASELINE || study.trial(*no).is_some_and(|trial| trial.edit.is_some())
         };
         self.tried.get(&fingerprint).is_some_and(|trials| trials.iter().any(known))
-            || study
-                .trials()
-                .iter()
-                .skip(self.followed)
+            || (self.followed..study.trials().len())
+                .filter_map(|place| study.trials().get(place))
                 .filter_map(|trial| Made::of(trial))
                 .any(|other| other.point.fingerprint() == fingerprint)
     }

@@ -106,13 +106,14 @@ fn solve(rows: &[Row], priors: &[Prior], variances: &[f64], misfit: f64) -> Post
     }
     let factor = cholesky(precision, size);
     let inverse = invert_lower(&factor, size);
-    let variance: Vec<f64> =
-        (0..size).map(|i| (i..size).map(|k| inverse[k * size + i].powi(2)).sum()).collect();
+    let column = |i: usize| &inverse[i * size + i..(i + 1) * size];
+    let variance: Vec<f64> = (0..size).map(|i| dot(column(i), column(i))).collect();
     // mean = L'^-1 L^-1 right
-    let half: Vec<f64> =
-        (0..size).map(|i| (0..=i).map(|k| inverse[i * size + k] * right[k]).sum()).collect();
-    let mean =
-        (0..size).map(|i| (i..size).map(|k| inverse[k * size + i] * half[k]).sum()).collect();
+    let mut half = vec![0.0; size];
+    for (k, right) in right.iter().enumerate() {
+        half[k..].iter_mut().zip(column(k)).for_each(|(half, value)| *half += value * right);
+    }
+    let mean = (0..size).map(|i| dot(column(i), &half[i..])).collect();
     Posterior { mean, factor, variance }
 }
 
@@ -122,8 +123,7 @@ pub(crate) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
         for j in 0..=i {
             let (before, row) = matrix.split_at(i * size);
             let row_j = if i == j { row } else { &before[j * size..] };
-            let dot: f64 = row[..j].iter().zip(&row_j[..j]).map(|(a, b)| a * b).sum();
-            let rest = row[j] - dot;
+            let rest = row[j] - dot(&row[..j], &row_j[..j]);
             matrix[i * size + j] =
                 if i == j { rest.max(1e-12).sqrt() } else { rest / matrix[j * size + j] };
         }
@@ -134,17 +134,32 @@ pub(crate) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     matrix
 }
 
+/// The inverse of a lower factor, transposed: row `i` holds its column `i`, so that what is read together lies together.
 fn invert_lower(factor: &[f64], size: usize) -> Vec<f64> {
     let mut inverse = vec![0.0; size * size];
     for column in 0..size {
-        inverse[column * size + column] = 1.0 / factor[column * size + column];
+        let own = &mut inverse[column * size..(column + 1) * size];
+        own[column] = 1.0 / factor[column * size + column];
         for i in column + 1..size {
-            let sum: f64 =
-                (column..i).map(|k| factor[i * size + k] * inverse[k * size + column]).sum();
-            inverse[i * size + column] = -sum / factor[i * size + i];
+            let row = &factor[i * size..(i + 1) * size];
+            own[i] = -dot(&row[column..i], &own[column..i]) / row[i];
         }
     }
     inverse
+}
+
+/// The inner product, summed in four lanes: one sum would wait for itself at every step.
+pub(crate) fn dot(one: &[f64], other: &[f64]) -> f64 {
+    let (fours, rest) = one.as_chunks::<4>();
+    let (other_fours, other_rest) = other.as_chunks::<4>();
+    let mut lanes = [0.0; 4];
+    for (a, b) in fours.iter().zip(other_fours) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    let rest: f64 = rest.iter().zip(other_rest).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f64>() + rest
 }
 
 /// A standard normal draw (Box and Muller 1958).

@@ -16,13 +16,15 @@ use super::{
     history::{History, Point},
     knob::{Assignment, Knob, Value},
     model::Frame,
-    regression::{cholesky, normal},
+    regression::{cholesky, dot, normal},
 };
 
 /// Knobs that get a coordinate; those moved most often first.
 const COORDINATES: usize = 16;
 /// Observations taken in, those nearest to the center first, which bounds the cost of a fit.
 const OBSERVATIONS: usize = 48;
+/// Those of them, the nearest, that lengths and misfit are judged by, some fifty times for each fit.
+const JUDGED: usize = 32;
 /// Least observations that a fit is worth.
 const LEAST: usize = 6;
 /// Sweeps of the coordinate search over lengths, amplitude and misfit.
@@ -114,7 +116,7 @@ impl<'a> Surrogate<'a> {
         }
         let unit = tame(&mut seen, history.noise)?;
         let mean = seen.iter().map(|one| one.y).sum::<f64>() / seen.len() as f64;
-        let hyper = search(&seen, mean, coordinates.len());
+        let hyper = search(&seen[..seen.len().min(JUDGED)], mean, coordinates.len());
         let running: Vec<Vec<f64>> =
             history.running().filter(|point| alike(point)).map(place).collect();
         let mut fitted = Self {
@@ -147,8 +149,9 @@ impl<'a> Surrogate<'a> {
     fn solve(&mut self, seen: &[Seen]) -> Option<()> {
         self.points = seen.iter().map(|one| one.at.clone()).collect();
         self.scaled = seen.iter().map(|one| self.hyper.scale(&one.at)).collect();
-        let (factor, weights, _) = factorise(seen, self.mean, &self.hyper)?;
-        (self.factor, self.weights) = (factor, weights);
+        let squares = Apart::new(seen, self.coordinates.len()).squares(&self.hyper);
+        let fitted = factorise(seen, self.mean, &self.hyper, &squares)?;
+        (self.weights, self.factor) = (fitted.weights(), fitted.factor);
         Some(())
     }
 
@@ -156,10 +159,10 @@ impl<'a> Surrogate<'a> {
     fn predict(&self, at: &[f64]) -> (f64, f64) {
         let (at, variance) = (self.hyper.scale(at), self.hyper.variance());
         let near: Vec<f64> =
-            self.scaled.iter().map(|other| variance * correlation(&at, other)).collect();
-        let mean = self.mean + near.iter().zip(&self.weights).map(|(k, w)| k * w).sum::<f64>();
+            self.scaled.iter().map(|other| variance * correlation(squared(&at, other))).collect();
+        let mean = self.mean + dot(&near, &self.weights);
         let half = forward(&self.factor, &near);
-        let explained: f64 = half.iter().map(|value| value * value).sum();
+        let explained = dot(&half, &half);
         (mean, (variance - explained).max(1e-12).sqrt())
     }
 
@@ -324,25 +327,32 @@ fn search(seen: &[Seen], mean: f64, coordinates: usize) -> Hyper {
         let lengths: f64 = hyper.lengths.iter().map(|l| -0.5 * ((l - middle) / 0.9).powi(2)).sum();
         lengths - 0.5 * hyper.amplitude.powi(2) - 0.5 * ((hyper.misfit + 3.0) / 1.0).powi(2)
     };
-    let score = |hyper: &Hyper| {
-        factorise(seen, mean, hyper).map_or(f64::NEG_INFINITY, |(_, _, likelihood)| likelihood)
+    let apart = Apart::new(seen, coordinates);
+    let score = |hyper: &Hyper, squares: &[f64]| {
+        factorise(seen, mean, hyper, squares).map_or(f64::NEG_INFINITY, |fitted| fitted.likelihood)
             + prior(hyper)
     };
     let mut best = Hyper { lengths: vec![middle; coordinates], amplitude: 0.0, misfit: -3.0 };
-    let mut reached = score(&best);
+    let mut squares = apart.squares(&best);
+    let mut reached = score(&best, &squares);
     for sweep in 0..SWEEPS {
         let step = [0.7, 0.35][sweep.min(1)];
         for i in 0..coordinates + 2 {
             for sign in [1.0, -1.0] {
                 let mut next = best.clone();
+                let mut moved = None;
                 match i.checked_sub(coordinates) {
-                    None => next.lengths[i] += sign * step,
+                    None => {
+                        next.lengths[i] += sign * step;
+                        moved = Some(apart.moved(&squares, i, &best, &next));
+                    }
                     Some(0) => next.amplitude += sign * step,
                     Some(_) => next.misfit += sign * step,
                 }
-                let other = score(&next);
+                let other = score(&next, moved.as_deref().unwrap_or(&squares));
                 if other > reached {
                     (best, reached) = (next, other);
+                    squares = moved.unwrap_or(squares);
                     break;
                 }
             }
@@ -351,31 +361,82 @@ fn search(seen: &[Seen], mean: f64, coordinates: usize) -> Hyper {
     best
 }
 
-/// Factor of the covariance, its solution for the values, and the log marginal likelihood without its constant.
-fn factorise(seen: &[Seen], mean: f64, hyper: &Hyper) -> Option<(Vec<f64>, Vec<f64>, f64)> {
+/// How far points are apart along each coordinate: squares, for the pairs of the lower triangle, row by row. They are
+/// what a search over lengths has to look at again and again.
+struct Apart(Vec<Vec<f64>>);
+
+impl Apart {
+    fn new(seen: &[Seen], coordinates: usize) -> Self {
+        let along = |k: usize| {
+            let pairs = seen.iter().enumerate().flat_map(|(i, one)| {
+                seen[..i].iter().map(move |other| (one.at[k] - other.at[k]).powi(2))
+            });
+            pairs.collect()
+        };
+        Self((0..coordinates).map(along).collect())
+    }
+
+    /// Squared distances in units of the lengths.
+    fn squares(&self, hyper: &Hyper) -> Vec<f64> {
+        let mut sums = vec![0.0; self.0.first().map_or(0, Vec::len)];
+        for (along, length) in self.0.iter().zip(&hyper.lengths) {
+            let weight = (-2.0 * length).exp();
+            sums.iter_mut().zip(along).for_each(|(sum, square)| *sum += weight * square);
+        }
+        sums
+    }
+
+    /// The same where only the length of coordinate `k` is another than before.
+    fn moved(&self, squares: &[f64], k: usize, before: &Hyper, after: &Hyper) -> Vec<f64> {
+        let change = (-2.0 * after.lengths[k]).exp() - (-2.0 * before.lengths[k]).exp();
+        let pairs = squares.iter().zip(&self.0[k]);
+        pairs.map(|(sum, square)| (sum + change * square).max(0.0)).collect()
+    }
+}
+
+/// A covariance taken apart.
+struct Factorised {
+    /// Its lower factor.
+    factor: Vec<f64>,
+    /// `L x = y` solved for the values.
+    half: Vec<f64>,
+    /// The log marginal likelihood without its constant.
+    likelihood: f64,
+}
+
+impl Factorised {
+    /// The covariance's solution for the values.
+    fn weights(&self) -> Vec<f64> {
+        let size = self.half.len();
+        let mut weights = self.half.clone();
+        for i in (0..size).rev() {
+            let rest: f64 = (i + 1..size).map(|k| self.factor[k * size + i] * weights[k]).sum();
+            weights[i] = (weights[i] - rest) / self.factor[i * size + i];
+        }
+        weights
+    }
+}
+
+/// Takes the covariance of points apart that lie so far from each other, in units of the lengths.
+fn factorise(seen: &[Seen], mean: f64, hyper: &Hyper, squares: &[f64]) -> Option<Factorised> {
     let size = seen.len();
     let misfit = (2.0 * hyper.misfit).exp();
     let variance = hyper.variance();
-    let points: Vec<Vec<f64>> = seen.iter().map(|one| hyper.scale(&one.at)).collect();
     let mut matrix = vec![0.0; size * size];
-    for i in 0..size {
-        for j in 0..i {
-            matrix[i * size + j] = variance * correlation(&points[i], &points[j]);
+    let mut pairs = squares.iter();
+    for (i, one) in seen.iter().enumerate() {
+        let row = &mut matrix[i * size..=i * size + i];
+        for (cell, square) in row.iter_mut().zip(pairs.by_ref().take(i)) {
+            *cell = variance * correlation(*square);
         }
-        matrix[i * size + i] = variance + seen[i].noise + misfit + 1e-6;
+        row[i] = variance + one.noise + misfit + 1e-6;
     }
     let factor = cholesky(matrix, size);
     let values: Vec<f64> = seen.iter().map(|one| one.y - mean).collect();
     let half = forward(&factor, &values);
-    let fit: f64 = half.iter().map(|value| value * value).sum();
     let volume: f64 = (0..size).map(|i| factor[i * size + i].ln()).sum();
-    let mut weights = half;
-    for i in (0..size).rev() {
-        let rest: f64 = (i + 1..size).map(|k| factor[k * size + i] * weights[k]).sum();
-        weights[i] = (weights[i] - rest) / factor[i * size + i];
-    }
-    let likelihood = -0.5 * fit - volume;
-    likelihood.is_finite().then_some((factor, weights, likelihood))
+    let likelihood = -0.5 * dot(&half, &half) - volume;
+    likelihood.is_finite().then_some(Factorised { factor, half, likelihood })
 }
 
 /// Solves `L x = b`.
@@ -384,8 +445,7 @@ fn forward(factor: &[f64], values: &[f64]) -> Vec<f64> {
     let mut solved = values.to_vec();
     for i in 0..size {
         let row = &factor[i * size..i * size + i];
-        let dot: f64 = row.iter().zip(&solved[..i]).map(|(a, b)| a * b).sum();
-        solved[i] = (solved[i] - dot) / factor[i * size + i];
+        solved[i] = (solved[i] - dot(row, &solved[..i])) / factor[i * size + i];
     }
     solved
 }
@@ -402,10 +462,14 @@ impl Hyper {
     }
 }
 
-/// Correlation of two scaled points: Matern 5/2.
-fn correlation(one: &[f64], other: &[f64]) -> f64 {
-    let squares: f64 = one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum();
-    let r = (5.0 * squares).sqrt();
+/// Squared distance of two scaled points.
+fn squared(one: &[f64], other: &[f64]) -> f64 {
+    one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum()
+}
+
+/// Correlation of two points at this squared distance, in units of the lengths: Matern 5/2.
+fn correlation(squared: f64) -> f64 {
+    let r = (5.0 * squared).sqrt();
     (1.0 + r + r * r / 3.0) * (-r).exp()
 }
 
@@ -458,15 +522,18 @@ mod tests {
     fn what_was_measured_is_predicted_and_far_away_nothing_is_known() {
         let seen = seen();
         let hyper = search(&seen, 0.0, 2);
-        let (factor, weights, _) = factorise(&seen, 0.0, &hyper).unwrap();
+        let apart = Apart::new(&seen, 2);
+        let fitted = factorise(&seen, 0.0, &hyper, &apart.squares(&hyper)).unwrap();
+        let (weights, factor) = (fitted.weights(), fitted.factor);
         let predict = |at: [f64; 2]| {
             let at = hyper.scale(&at);
             let near: Vec<f64> = seen
                 .iter()
-                .map(|one| hyper.variance() * correlation(&at, &hyper.scale(&one.at)))
+                .map(|one| hyper.variance() * correlation(squared(&at, &hyper.scale(&one.at))))
                 .collect();
             let mean: f64 = near.iter().zip(&weights).map(|(k, w)| k * w).sum();
-            let explained: f64 = forward(&factor, &near).iter().map(|half| half * half).sum();
+            let half = forward(&factor, &near);
+            let explained = dot(&half, &half);
             (mean, hyper.variance() - explained)
         };
         for x in [-1.5, -0.5, 0.7, 1.6_f64] {

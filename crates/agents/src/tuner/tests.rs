@@ -237,6 +237,7 @@ fn propose_alone(
         ask: Ask { surface: surface.map(str::to_owned), ..ask(operator, &[0]) },
         study: sim.study,
         sources: Arc::new(Alone(Files::from([("a.py".to_owned(), Arc::from(text))]))),
+        errands: Arc::new(crate::Unserved),
     };
     Tuner::default().propose(&brief)
 }
@@ -264,6 +265,7 @@ fn a_surface_that_is_no_glob_is_the_proposers_failure() {
         ask: ask(Operator::Improve, &[0]),
         study: Study::open(&opened).unwrap(),
         sources: Arc::new(Alone(Files::from([("a.py".to_owned(), Arc::from("RATE = 1.0\n"))]))),
+        errands: Arc::new(crate::Unserved),
     };
     let failure = Tuner::default().propose(&brief).unwrap_err();
     assert_eq!((failure.phase, failure.cause), (Phase::Propose, Cause::ProposerFailed));

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by its panic")]
 
 mod arms;
+mod book;
 mod causes;
 mod contract;
 mod faults;
 mod interrupts;
+mod models;
 mod quick;
 mod repeatable;
 mod steering;

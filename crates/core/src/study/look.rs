@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
 
-use super::{Contest, Counts, Fixed, Progress, Seen, Settings, State, Study, Won};
+use super::{Contest, Counts, Fixed, Library, Progress, Seen, Settings, State, Study, Won};
 use crate::{
     Budget, Cost, Course, Noise, Purpose, ReplicateId, Sample, Seed, StudyId, Task, TreeId, Trial,
     TrialNo,
@@ -256,6 +256,18 @@ impl Study {
     #[must_use]
     pub fn varied(&self) -> bool {
         self.varied
+    }
+
+    /// The arm through whose eyes this is looked at, if it is.
+    #[must_use]
+    pub fn seen(&self) -> Option<&str> {
+        self.seen.as_ref().map(|seen| &*seen.arm)
+    }
+
+    /// What proposers left behind and read again.
+    #[must_use]
+    pub fn library(&self) -> &Library {
+        &self.library
     }
 
     /// The first trial with this tree.

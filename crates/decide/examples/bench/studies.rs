@@ -123,6 +123,7 @@ impl Lab {
             tree: TreeId(id),
             commit: CommitId(id),
             files: Vec::new(),
+            thought: None,
             inspection: Inspection::default(),
             detail: serde_json::Value::Null,
         };

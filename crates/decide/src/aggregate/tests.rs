@@ -83,3 +83,22 @@ fn equal_streams_give_equal_intervals() {
     assert_ne!(twice[0], twice[2]);
     assert!(twice[0].low <= twice[0].point && twice[0].point <= twice[0].high);
 }
+
+#[test]
+fn figures_are_those_of_rliable() {
+    // rliable 1.2.0: metrics.aggregate_iqm, metrics.probability_of_improvement, and
+    // library.create_performance_profile(use_score_distribution=True) at (0, 0.2, 0.4, 0.6, 0.8).
+    let theirs =
+        [vec![0.12, 0.05, 0.2, 0.25], vec![0.3, 0.45, 0.2, 0.5], vec![0.6, 0.85, 0.75, 0.65]];
+    assert!((interquartile_mean(&theirs) - 0.383_333_333_333_333_3).abs() < 1e-12);
+    assert!((probability_of_improvement(&tasks(), &theirs) - 0.75).abs() < 1e-12);
+    let thresholds = [0.0, 0.2, 0.4, 0.6, 0.8];
+    for (scores, shares) in [
+        (tasks(), [1.0, 0.75, 7.0 / 12.0, 1.0 / 3.0, 1.0 / 6.0]),
+        (theirs.to_vec(), [1.0, 2.0 / 3.0, 0.5, 0.25, 1.0 / 12.0]),
+    ] {
+        for (share, expected) in performance_profile(&scores, &thresholds).iter().zip(shares) {
+            assert!((share - expected).abs() < 1e-12, "{share} {expected}");
+        }
+    }
+}

@@ -88,6 +88,7 @@ impl Lab {
             tree: TreeId(id),
             commit: CommitId(id),
             files: Vec::new(),
+            thought: None,
             inspection,
             detail: Default::default(),
         };

@@ -63,6 +63,7 @@ impl Bench {
                     tree,
                     commit,
                     files: Vec::new(),
+                    thought: None,
                     inspection: empiric_core::Inspection::default(),
                     detail: serde_json::Value::Null,
                 },

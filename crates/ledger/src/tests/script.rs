@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use empiric_core::{
-    Ask, Cause, CommitId, Concern, Cost, Digest, Edit, Event, Failure, Goal, Hypothesis,
-    Measurement, Metric, Operator, Outcome, Phase, Prediction, Provenance, Purpose, Quarantine,
-    RedLine, ReplicateId, Severity, Split, StudyId, Task, TreeId, TrialNo, Verdict,
+    Ask, BlobId, Call, CallFault, Cause, CommitId, Concern, Cost, Digest, Edit, Event, Failure,
+    Goal, Hypothesis, IdeaNo, Measurement, Metric, Money, Operator, Outcome, Phase, Prediction,
+    Provenance, Purpose, Quarantine, Reach, RedLine, ReplicateId, Severity, Sketch, Spend, Split,
+    StudyId, Task, TreeId, TrialNo, Usage, Verdict,
+    idea::Level,
     study::{Fixed, Rules, Settings},
     task::{Command, Environment, Limits, Network, Recipe, Stage},
     trial::{Direction, FileChange, Measured, Testimony, UnitRecord},
@@ -96,6 +98,7 @@ fn edit(no: u32) -> Edit {
             removed: 1,
             ..FileChange::default()
         }],
+        thought: None,
         inspection: empiric_core::Inspection::default(),
         detail: serde_json::json!({"knob": "model.py:DEPTH", "value": no}),
     }
@@ -202,6 +205,8 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
     let mut open: Vec<u32> = Vec::new();
     let mut held: BTreeMap<u32, (ReplicateId, u32)> = BTreeMap::new();
     let mut doubted = std::collections::BTreeSet::new();
+    let mut calls: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut ideas = 0;
     for &(step, which, value) in steps {
         let trial = open.get(which as usize % open.len().max(1)).copied();
         let lease = held.iter().nth(which as usize % held.len().max(1)).map(|(n, l)| (*n, *l));
@@ -251,6 +256,39 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
                 let concern = Concern { line: RedLine::Seed, severity: Severity::Quarantine, why };
                 let quarantine = Quarantine { concerns: vec![concern], nonce: u64::MAX - 1 };
                 events.push(Event::Quarantined { trial: TrialNo(no), quarantine });
+            }
+            (11, Some(no), _) if which % 4 == 1 => {
+                let index = calls.entry(no).or_insert(0);
+                let call = Call {
+                    index: *index,
+                    role: "model".to_owned(),
+                    model: "test/one".to_owned(),
+                    request: BlobId::of(&[which]),
+                    answer: BlobId::of(&[which, 1]),
+                    usage: Usage { input: u64::from(which), ..Usage::default() },
+                    spend: Spend { calls: 2, tokens: 9, money: Money(u64::from(which)) },
+                    attempts: 2,
+                    fault: Some(CallFault::Overloaded),
+                    wall_s: 0.5,
+                };
+                *index += 1;
+                events.push(Event::Called { trial: TrialNo(no), call });
+            }
+            (11, ..) => {
+                let sketch = Sketch {
+                    text: format!("{value}"),
+                    reach: Reach::Code,
+                    surface: None,
+                    priority: Level::High,
+                    risk: Level::Low,
+                };
+                events.push(Event::IdeaAdded {
+                    idea: IdeaNo(ideas),
+                    arm: None,
+                    by: "me".to_owned(),
+                    sketch,
+                });
+                ideas += 1;
             }
             (10, ..) => {
                 segment += 1;

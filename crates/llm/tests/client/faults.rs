@@ -3,10 +3,10 @@
 use std::{net::TcpListener, time::Duration};
 
 use empiric_llm::{Class, Limits, Models, Timeouts};
-use empiric_testkit::model::{Fault, ModelServer, Say, Script};
+use empiric_testkit::model::{Asked, Fault, ModelServer, Say, Script};
 use serde_json::Value;
 
-use crate::kit::{KEY, WAYS, call, kit, kit_with};
+use crate::kit::{KEY, WAYS, call, kit, kit_with, origin};
 
 /// What must become of a fault: its class, and how often it is tried.
 fn due(fault: Fault) -> (Option<Class>, u32) {
@@ -32,32 +32,45 @@ fn due(fault: Fault) -> (Option<Class>, u32) {
 
 #[test]
 fn every_fault_ends_as_documented() {
-    for fault in Fault::ALL {
+    let server = ModelServer::start(|asked: &Asked| {
+        let named = asked.last().strip_prefix("fail by ").and_then(|n| n.parse::<usize>().ok());
+        named.map_or_else(|| Say::text("all is well"), |n| Say::Fault(Fault::ALL[n]))
+    })
+    .unwrap();
+    let short = Duration::from_millis(60);
+    let hasty = Timeouts { answer: short, idle: short, ..Timeouts::default() };
+    let kits = [Timeouts::default(), hasty]
+        .map(|timeouts| kit_with(&server.url(), Limits::default(), timeouts));
+    for (n, fault) in Fault::ALL.into_iter().enumerate() {
         let silent = matches!(fault, Fault::Stalled | Fault::Silent);
-        let short = Duration::from_millis(60);
-        let timeouts = if silent {
-            Timeouts { answer: short, idle: short, ..Timeouts::default() }
-        } else {
-            Timeouts::default()
-        };
-        for way in WAYS {
-            let server = ModelServer::start(Script::always([Say::Fault(fault)])).unwrap();
-            let kit = kit_with(&server.url(), Limits::default(), timeouts);
-            let answer = kit.client.call(&call(way, "go"));
+        let kit = &kits[usize::from(silent)];
+        for (m, way) in WAYS.into_iter().enumerate() {
+            let mut failing = call(way, &format!("fail by {n}"));
+            failing.origin = origin(n as u32 + 1, m as u32);
+            let (heard, slept) = (server.count(), kit.clock.slept.lock().unwrap().len());
+            let answer = kit.client.call(&failing);
+            let (heard, slept) =
+                (server.count() - heard, kit.clock.slept.lock().unwrap().len() - slept);
             let (class, attempts) = due(fault);
             let seen = answer.as_ref().err().map(|error| error.class.clone());
             assert_eq!(seen, class, "{fault:?} over {way}: {answer:?}");
-            // What is heard late may not have arrived yet at a server that says nothing.
-            assert!(silent || server.count() == u64::from(attempts), "{fault:?} over {way}");
+            // What is said to a server that says nothing may not have arrived yet.
+            assert!(silent || heard == u64::from(attempts), "{fault:?} over {way}: {heard}");
             if let Err(error) = &answer {
                 assert_eq!(error.attempts, attempts, "{fault:?} over {way}");
-                assert_eq!(
-                    kit.clock.slept.lock().unwrap().len() + 1,
-                    attempts as usize,
-                    "{fault:?} over {way}"
-                );
+                // Silences in a row trip the breaker, whose pauses come on top.
+                assert!(silent || slept + 1 == attempts as usize, "{fault:?} over {way}: {slept}");
             }
-            assert_eq!(kit.tape.0.lock().unwrap().len(), 1, "{fault:?} over {way} is on the tape");
+            let tape = kit.tape.0.lock().unwrap();
+            let kept = tape.iter().filter(|exchange| exchange.origin == failing.origin).count();
+            assert_eq!(kept, 1, "{fault:?} over {way} is on the tape");
+            drop(tape);
+            if !silent {
+                // An answer in between, so that no breaker trips.
+                let mut fine = call(way, "go");
+                fine.origin = origin(n as u32 + 1, 100 + m as u32);
+                kit.client.call(&fine).unwrap();
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use empiric_core::{Money, Spend};
@@ -52,10 +52,14 @@ impl Kit {
     }
 }
 
+/// Reading the machine's certificates takes longer than a test may.
+static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
+});
+
 /// What an agent that shows `token` hears.
 fn post(to: SocketAddr, path: &str, token: &str, body: &Value) -> (u16, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let headers = [
         ("content-type", "application/json"),
         ("x-api-key", token),
@@ -63,7 +67,7 @@ fn post(to: SocketAddr, path: &str, token: &str, body: &Value) -> (u16, String) 
     ];
     let asked = headers
         .into_iter()
-        .fold(client.post(format!("http://{to}{path}")), |asked, (name, value)| {
+        .fold(HTTP.post(format!("http://{to}{path}")), |asked, (name, value)| {
             asked.header(name, value)
         });
     runtime.block_on(async {
@@ -180,10 +184,9 @@ fn an_agent_that_hangs_up_pays_for_what_it_asked() {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             // Broken off by the end of the visit.
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let asked = client
+            let asked = HTTP
                 .post(format!("http://{to}{path}"))
                 .header("x-api-key", TOKEN)
                 .body(body.to_string());

@@ -130,6 +130,7 @@ impl Ledger {
             tree: TreeId(hash),
             commit: CommitId(hash),
             files,
+            thought: None,
             inspection: empiric_core::Inspection::default(),
             detail: serde_json::Value::Null,
         };

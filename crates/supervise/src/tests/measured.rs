@@ -130,6 +130,7 @@ impl Case {
             tree: TreeId([trial.0 as u8; 20]),
             commit: CommitId([trial.0 as u8; 20]),
             files: Vec::new(),
+            thought: None,
             inspection,
             detail: serde_json::Value::Null,
         };

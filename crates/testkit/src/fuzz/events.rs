@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use empiric_agents::digest::{Channels, LIMIT};
 use empiric_core::{Event, Record, Study, TrialNo};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -123,6 +124,11 @@ fn looked_at(study: &Study) {
     }
     for arm in study.arms() {
         consistent_arm(study, arm);
+    }
+    for arm in study.arms() {
+        let text = empiric_agents::digest::digest(study, arm, None, &Channels::all());
+        assert!(text.len() <= LIMIT, "{}", text.len());
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     }
     for no in study.open_trials() {
         std::hint::black_box(empiric_decide::next_step(study, *no));

@@ -237,7 +237,7 @@ impl Sim {
         let trial = self.study.next_trial();
         self.add(Event::Asked { trial, arm: "tuner".to_owned(), ask: ask.clone() });
         let sources = Arc::new(Trees(self.trees.clone()));
-        Brief { trial, ask, study: self.study.clone(), sources }
+        Brief { trial, ask, study: self.study.clone(), sources, errands: Arc::new(crate::Unserved) }
     }
 
     /// One trial from ask to verdict.
@@ -324,6 +324,8 @@ impl Sim {
             surface: None,
             hypothesis: Hypothesis { text: String::new(), prediction: None },
             edits: BTreeMap::from([("train.py".to_owned(), Some(text))]),
+            thought: None,
+            by: None,
             detail,
         };
         self.enter(trial, &proposal);
@@ -351,6 +353,7 @@ impl Sim {
             tree: TreeId(tree),
             commit: CommitId(tree),
             files: Vec::new(),
+            thought: None,
             inspection: empiric_core::Inspection::default(),
             detail: proposal.detail.clone(),
         };
@@ -420,6 +423,8 @@ pub(super) fn random_search(world: World, seed: u64, trials: u32) -> f64 {
                 surface: None,
                 hypothesis: Hypothesis { text: String::new(), prediction: None },
                 edits: BTreeMap::from([("train.py".to_owned(), Some(text))]),
+                thought: None,
+                by: None,
                 detail: serde_json::Value::Null,
             })
         });

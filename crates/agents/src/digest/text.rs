@@ -1,0 +1,69 @@
+//! Numbers and other people's words on one line.
+
+/// A value with about five significant digits.
+#[must_use]
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "?".to_owned();
+    }
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    if !(-4..9).contains(&magnitude) {
+        return format!("{value:.4e}");
+    }
+    let decimals = (4 - magnitude).clamp(0, 8) as usize;
+    format!("{value:.decimals$}")
+}
+
+/// A signed value.
+#[must_use]
+pub fn signed(value: f64) -> String {
+    format!("{}{}", if value < 0.0 { "-" } else { "+" }, number(value.abs()))
+}
+
+/// `text` on one line, without control characters and without « and », in at most `limit` characters.
+#[must_use]
+pub fn one_line(text: &str, limit: usize) -> String {
+    // What is left out need not be looked at either.
+    let seen = text.chars().take(4 * limit + 64);
+    let mut line = String::new();
+    let (mut count, mut blank) = (0, false);
+    for c in seen {
+        // Marks that turn the direction of writing, and invisible ones, have no place in evidence.
+        let odd = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+        if c.is_whitespace() || c.is_control() || odd {
+            blank = !line.is_empty();
+            continue;
+        }
+        if count + usize::from(blank) >= limit {
+            line.push('…');
+            break;
+        }
+        if std::mem::take(&mut blank) {
+            line.push(' ');
+            count += 1;
+        }
+        // These mark where data begin and end.
+        line.push(if matches!(c, '«' | '»') { '"' } else { c });
+        count += 1;
+    }
+    line
+}
+
+/// `text` as data: on one line between « and », which do not occur in it.
+pub(super) fn data(text: &str, limit: usize) -> String {
+    format!("«{}»", one_line(text, limit))
+}
+
+/// `line` in at most `limit` bytes; data that are cut off still end as data.
+pub(super) fn bounded(line: &str, limit: usize) -> String {
+    if line.len() <= limit {
+        return line.to_owned();
+    }
+    let room = limit.saturating_sub('»'.len_utf8());
+    let end = (0..=room).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    let mut cut = line[..end].to_owned();
+    if cut.matches('«').count() > cut.matches('»').count() {
+        cut.push('»');
+    }
+    cut
+}

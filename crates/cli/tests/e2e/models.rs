@@ -1,0 +1,235 @@
+//! Models that propose, from the command line to the ledger and back: a roster, faults, caps, replay.
+
+use std::path::Path;
+
+use empiric_testkit::{
+    Home,
+    model::{Asked, Fault, ModelServer, Said, Say, ToolUse},
+    tasks,
+};
+use serde_json::{Value, json};
+
+use crate::bare_home;
+
+const SURFACES: &str = r#"
+[[surface]]
+name = "knobs"
+owns = ["knobs.toml"]
+brief = "what may be turned"
+
+[[surface]]
+name = "training"
+owns = ["train.sh"]
+brief = "how it is trained"
+"#;
+
+/// Ten roles: eight that own the knobs, one the training, and an analyst.
+fn roster() -> String {
+    let mut text = String::new();
+    for n in 0..8 {
+        text.push_str(&format!(
+            "[[role]]\nname = \"turner{n}\"\nsurface = \"knobs\"\nbrief = \"knob {n}\"\n"
+        ));
+    }
+    text.push_str("[[role]]\nname = \"trainer\"\nsurface = \"training\"\nbrief = \"training\"\n");
+    text + "[[role]]\nname = \"analyst\"\nbrief = \"evidence\"\nradius = 20\n"
+}
+
+fn home() -> Home {
+    let home = bare_home();
+    let task = home.path().join("task");
+    tasks::tiny(&task).unwrap();
+    let text = fs_err::read_to_string(task.join("task.toml")).unwrap();
+    let (head, rest) = text.split_at(text.find("[[stage]]").unwrap());
+    let smoke =
+        "[[stage]]\nname = \"smoke\"\nrun = [\"sh\", \"train.sh\"]\nlimits = { wall = \"2s\" }\n";
+    fs_err::write(task.join("task.toml"), format!("{head}{SURFACES}{smoke}{rest}")).unwrap();
+    fs_err::write(task.join("roster.toml"), roster()).unwrap();
+    home
+}
+
+fn calls(calls: &[(&str, Value)]) -> Say {
+    let call = |(name, arguments): &(&str, Value)| ToolUse {
+        name: (*name).to_owned(),
+        arguments: arguments.clone(),
+    };
+    Say::Reply(Said { calls: calls.iter().map(call).collect(), ..Said::default() })
+}
+
+/// Some number that is in the conversation and in no other: which trial it is for.
+fn trial(asked: &Asked) -> u64 {
+    let digest = asked.texts.iter().take(2).fold(7_u64, |sum, text| {
+        text.bytes().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
+    });
+    digest % 100_000
+}
+
+/// Reads, turns a knob, runs the smoke stage, hands in; a trainer reaches for what is not its own.
+fn turner(asked: &Asked) -> Say {
+    let text = asked.text();
+    let n = trial(asked);
+    if text.contains("the trainer researcher") {
+        return calls(&[("write_file", json!({"path": "knobs.toml", "text": "rate = 1\n"}))]);
+    }
+    match asked.results {
+        0 => calls(&[("list_files", json!({})), ("read_file", json!({"path": "knobs.toml"}))]),
+        2 => {
+            let knobs = format!(
+                "rate = {}\nwidth = 24\ndecay = 0.3\nwarmup = 30\nclip = 2.0\n",
+                0.05 + n as f64 / 1e6
+            );
+            calls(&[
+                ("write_file", json!({"path": "knobs.toml", "text": knobs})),
+                ("smoke", json!({})),
+            ])
+        }
+        4 => calls(&[(
+            "add_idea",
+            json!({"text": format!("try {n}"), "reach": "parameter", "surface": "knobs"}),
+        )]),
+        _ => calls(&[(
+            "submit",
+            json!({"hypothesis": format!("less of the rate, {n}"), "direction": "decrease", "size": 0.1, "reach": "parameter"}),
+        )]),
+    }
+}
+
+fn run(server: &ModelServer, more: &[&str]) -> Vec<String> {
+    let words = [
+        "run",
+        "task",
+        "--study",
+        "s",
+        "--arm",
+        "specialists",
+        "--no-check",
+        "--model",
+        "test/one",
+        "--base-url",
+    ];
+    let mut words: Vec<String> = words.map(str::to_owned).to_vec();
+    words.push(server.url());
+    words.extend(more.iter().map(|word| (*word).to_owned()));
+    words
+}
+
+/// The events of the study, as JSON.
+fn events(path: &Path) -> Vec<Value> {
+    let reader = empiric_ledger::Reader::open(path).unwrap();
+    let records = reader.records(0, 100_000).unwrap();
+    records.iter().map(|record| serde_json::to_value(&record.event).unwrap()).collect()
+}
+
+#[test]
+fn a_roster_finishes_a_study_that_can_be_replayed_without_a_network() {
+    let home = home();
+    let server = ModelServer::start(turner).unwrap();
+    let said = home.say(run(&server, &["--trials", "16", "--slots", "8", "--seed", "3"])).unwrap();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let asked = server.asked().len();
+    drop(server);
+    let events = events(&home.path().join("s"));
+    let named =
+        |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
+    // Every request is in the ledger.
+    let called = named("called");
+    let attempts: u64 =
+        called.iter().map(|event| event["call"]["attempts"].as_u64().unwrap()).sum();
+    assert_eq!(attempts, asked as u64);
+    assert_eq!(named("staffed").len(), 1);
+    assert_eq!(named("staffed")[0]["team"]["roles"].as_array().unwrap().len(), 10);
+    assert!(named("rehearsed").len() > 3 && named("idea_added").len() > 3);
+    // Whoever reaches for another's surface is refused, and its trial says so.
+    let concluded = named("concluded");
+    let refused = concluded
+        .iter()
+        .filter(|event| event["outcome"]["cause"]["name"] == "outside_surface")
+        .count();
+    assert!(refused > 0, "{concluded:?}");
+    let outside = named("proposed")
+        .into_iter()
+        .filter(|event| event["edit"]["surface"] == "knobs")
+        .all(|event| {
+            event["edit"]["files"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|file| file["path"] == "knobs.toml")
+        });
+    assert!(outside);
+    let again = home.say(["verify", "s", "--replay", "--json"]).unwrap();
+    let verified = &again.json()[0];
+    assert_eq!(verified["ok"], true, "{verified}");
+    assert_eq!(verified["replayed"]["calls"], called.len(), "{verified}");
+    assert!(verified["replayed"]["proposals"].as_u64().unwrap() >= 16, "{verified}");
+    // The conversation of a trial can be looked at.
+    let one = concluded
+        .iter()
+        .find(|event| event["outcome"]["kind"] == "valid" && event["trial"] != "t0")
+        .unwrap();
+    let shown = home.say(["show", "s", one["trial"].as_str().unwrap(), "--calls"]).unwrap();
+    assert!(shown.out.contains("researcher") && shown.out.contains("submit {"), "{shown:?}");
+    let ideas = home.say(["idea", "list", "s"]).unwrap();
+    assert!(ideas.out.lines().count() > 3 && ideas.out.contains("parameter"), "{ideas:?}");
+}
+
+#[test]
+fn a_cap_on_calls_pauses_the_study_and_more_of_it_goes_on() {
+    let home = home();
+    let server = ModelServer::start(turner).unwrap();
+    let words = |calls: &str| run(&server, &["--trials", "6", "--slots", "2", "--budget", calls]);
+    let paused = home.say(words("9calls")).unwrap();
+    assert_eq!(paused.code, Some(0), "{paused:?}");
+    assert!(paused.talk.contains("paused: ") && paused.talk.contains("--budget"), "{paused:?}");
+    assert!(server.asked().len() <= 9, "{}", server.asked().len());
+    let status = &home.say(["status", "s", "--json"]).unwrap().json()[0];
+    assert_eq!(status["state"], "paused", "{status}");
+    let done = home.say(words("500calls")).unwrap();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let events = events(&home.path().join("s"));
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "finished", "{last}");
+    // What was paid for before the pause was not paid for again.
+    let called = events.iter().filter(|event| event["event"] == "called");
+    let attempts: u64 = called.map(|event| event["call"]["attempts"].as_u64().unwrap()).sum();
+    assert_eq!(attempts, server.asked().len() as u64);
+    let again = home.say(["verify", "s", "--replay"]).unwrap();
+    assert_eq!(again.code, Some(0), "{again:?}");
+}
+
+#[test]
+fn a_model_that_cannot_be_asked_ends_the_session_and_blames_no_idea() {
+    for (fault, code, word) in [(Fault::BadKey, 7, "key"), (Fault::UnknownModel, 7, "model")] {
+        let home = home();
+        let server = ModelServer::start(move |_: &Asked| Say::Fault(fault)).unwrap();
+        let said = home.say(run(&server, &["--trials", "4", "--slots", "1"])).unwrap();
+        assert_eq!(said.code, Some(code), "{fault:?} {said:?}");
+        assert!(said.talk.contains(word), "{fault:?} {said:?}");
+        let status = &home.say(["status", "s", "--json"]).unwrap().json()[0];
+        assert_eq!(status["outcomes"]["failed"], json!({}), "{fault:?} {status}");
+    }
+}
+
+#[test]
+fn words_about_models_that_are_wrong_say_so() {
+    let home = home();
+    for (line, code, word) in [
+        ("run task --study w --arm specialists --no-check", 2, "--model"),
+        ("run task --study w --arm specialists --model nonsense", 2, "provider/model"),
+        (
+            "run task --study w --arm generalist --model test/one --base-url ftp://x --no-check",
+            2,
+            "http",
+        ),
+        ("run task --study w --budget 5dollars", 2, "5usd"),
+        (
+            "run task --study w --arm specialists --model test/one --base-url http://127.0.0.1:9 --roster missing.toml",
+            3,
+            "missing.toml",
+        ),
+    ] {
+        let said = home.say(crate::words(line)).unwrap();
+        assert_eq!(said.code, Some(code), "{line}: {said:?}");
+        assert!(said.talk.contains(word), "{line}: {said:?}");
+    }
+}
