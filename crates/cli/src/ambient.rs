@@ -84,6 +84,15 @@ pub(crate) fn clock() -> Clock {
     Arc::new(Timestamp::now)
 }
 
+/// Programs that want to run, by processor, over the last minute; 0 where the system does not say.
+pub(crate) fn load() -> f64 {
+    let text = fs_err::read_to_string("/proc/loadavg").unwrap_or_default();
+    let waiting: f64 =
+        text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    waiting / processors as f64
+}
+
 /// This machine's name.
 pub(crate) fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

@@ -1,6 +1,8 @@
 //! `empiric check`: the baseline's noise, and edits whose outcome is known, through the real path, before a night is
 //! spent on the task.
 
+use std::sync::Arc;
+
 use empiric_core::{
     Budget, Study, TrialNo,
     study::{Rules, Settings},
@@ -39,17 +41,27 @@ struct Estimate {
 }
 
 pub(crate) fn check(args: &Check) -> Result<(), Failure> {
-    let ready = setup::ready(&args.task)?;
+    let mut ready = setup::ready(&args.task)?;
     let (level, capabilities) = setup::level(args.machine.sandbox)?;
     let dir = tempfile::Builder::new().prefix("empiric-check-").tempdir()?;
     let layout = Layout::new(dir.path());
-    let task = std::sync::Arc::clone(&ready.installation.task);
+    let asked = Arc::clone(&ready.installation.task);
+    let times = patience(ambient::load());
+    if times > 1.0 {
+        let task = Arc::make_mut(&mut ready.installation.task);
+        let stages = task.stages.iter_mut().map(|stage| &mut stage.command);
+        for command in stages.chain(&mut task.evaluator).chain(&mut task.predictor) {
+            command.limits.wall_s *= times;
+        }
+        out::talk(&format!("this machine is busy: wall limits are {times} times as long here"));
+    }
+    let task = Arc::clone(&ready.installation.task);
     // One slot for the canaries that wait, one for those that work, unless GPUs are short.
     let slots = args.machine.slots.map_or_else(
         || run::default_slots(&task).max(if task.gpus() == 0 { 2 } else { 1 }),
         usize::from,
     );
-    let canaries = canaries(&task, &ready.loaded.recipe_dir)?;
+    let canaries = canaries(&asked, &ready.loaded.recipe_dir)?;
     let inbox = Inbox::of(layout.root());
     let mut requests = Vec::new();
     for canary in &canaries {
@@ -86,6 +98,12 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     let rows = canaries.iter().zip(requests).map(|(canary, id)| row(&reader, &study, canary, id));
     let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
     tell(args, &study, &task, slots, &rows)
+}
+
+/// How many times as long a unit may take where so many programs want to run on each processor: a canary that takes its
+/// turn among them is to meet the limit that is meant for it.
+fn patience(load: f64) -> f64 {
+    load.ceil().clamp(1.0, 10.0)
 }
 
 /// What became of one canary.

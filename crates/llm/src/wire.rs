@@ -16,6 +16,8 @@ pub(crate) use fault::{Bill, Fault, of_status};
 use crate::{Content, Reply, Request, Stop, ToolCall, Wire};
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 /// Where servers of one protocol differ.

@@ -177,6 +177,14 @@ fn usage(usage: &Value) -> Option<Usage> {
     })
 }
 
+/// What a stream begins with: an object, to which the rest is added.
+fn object(begun: &Value) -> Result<Value, Fault> {
+    if begun.is_object() {
+        return Ok(begun.clone());
+    }
+    Err(Fault::malformed("the stream begins something that is no object"))
+}
+
 /// A stream of events: a message, its blocks piece by piece, what ended it.
 #[derive(Debug, Default)]
 pub(super) struct Events {
@@ -226,7 +234,7 @@ impl Assembler for Events {
         let at = number(&data, "/index").and_then(|at| usize::try_from(at).ok()).unwrap_or(0);
         match data["type"].as_str().unwrap_or(name) {
             "message_start" => {
-                let mut message = data["message"].clone();
+                let mut message = object(&data["message"])?;
                 message["content"] = json!([]);
                 self.message = Some(message);
             }
@@ -236,7 +244,7 @@ impl Assembler for Events {
                 let Some(blocks) = blocks else {
                     return Err(Fault::malformed("the stream begins a block before its message"));
                 };
-                blocks.push(data["content_block"].clone());
+                blocks.push(object(&data["content_block"])?);
             }
             "content_block_delta" => self.delta(at, &data["delta"])?,
             "content_block_stop" => {
@@ -252,10 +260,14 @@ impl Assembler for Events {
                     ));
                 };
                 message["stop_reason"] = data["delta"]["stop_reason"].clone();
+                let usage = &mut message["usage"];
+                if !usage.is_object() {
+                    *usage = json!({});
+                }
                 // Counts are of all so far, and those that are not repeated stay.
                 for (member, count) in data["usage"].as_object().into_iter().flatten() {
                     if !count.is_null() {
-                        message["usage"][member] = count.clone();
+                        usage[member] = count.clone();
                     }
                 }
             }

@@ -15,8 +15,8 @@ use super::Table;
 #[derive(Default)]
 pub(super) struct History {
     pub(super) records: Vec<Record>,
-    /// Replicates with a usable result, by what they were for.
-    measured: BTreeSet<(TrialNo, Purpose, u32)>,
+    /// Replicates with a usable result, by their segment and what they were for.
+    measured: BTreeSet<(u32, TrialNo, Purpose, u32)>,
     pub(super) lost: usize,
     pub(super) repeated: usize,
     fenced: usize,
@@ -29,18 +29,23 @@ impl History {
         let is_measured = |record: &&Record| matches!(record.event, Event::Measured { .. });
         let gone = self.records.iter().enumerate().filter(|(at, old)| now.get(*at) != Some(*old));
         self.lost += gone.map(|(_, old)| old).filter(is_measured).count();
-        let mut leases = BTreeMap::new();
+        let (mut leases, mut stretch) = (BTreeMap::new(), 0);
         (self.repeated, self.fenced) = (0, 0);
         self.measured.clear();
         for record in &now {
+            if let Event::SegmentOpened { segment, .. } = &record.event {
+                stretch = *segment;
+            }
             if let Event::Leased { replicate, trial, purpose, index, .. } = &record.event {
                 leases.insert(*replicate, (*trial, *purpose, *index));
             }
             if let Event::Measured { replicate, result, .. } = &record.event
                 && result.failure.is_none()
             {
-                let what = leases.get(replicate).context("a replicate without a lease")?;
-                self.repeated += usize::from(!self.measured.insert(*what));
+                let (trial, purpose, index) =
+                    *leases.get(replicate).context("a replicate without a lease")?;
+                let new = self.measured.insert((stretch, trial, purpose, index));
+                self.repeated += usize::from(!new);
             }
             self.fenced += usize::from(matches!(record.event, Event::Fenced { .. }));
         }

@@ -1,8 +1,9 @@
 //! A machine that fails: a full disk, a read-only one, a damaged, newer or shared ledger, files that go missing, rubbish
-//! in the inbox, a clock that goes backwards. Each ends with one message and a documented exit code, or not at all, and
+//! in the inbox, a clock that goes backwards, an evaluator that changes, a sandbox that is not there. Each ends with one message and a documented exit code, or not at all, and
 //! loses nothing.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use empiric_core::{Event, Outcome, Phase};
+use empiric_core::{Event, Outcome, Phase, Record};
 use empiric_ledger::Clock;
 use fs_err as fs;
 use jiff::SignedDuration;
@@ -28,6 +29,7 @@ const STUDY: i32 = 4;
 const FAULTS: i32 = 5;
 const BROKEN: i32 = 7;
 const DISK: i32 = 8;
+const SANDBOX: i32 = 6;
 
 /// What follows once the fault is mended.
 const AGAIN: &str = "  mended, the same command goes on";
@@ -50,6 +52,8 @@ pub fn surroundings(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     scene.damaged_blob(table)?;
     scene.inbox_rubbish(table)?;
     scene.shared_and_without_slots(table)?;
+    scene.changed_evaluator(table)?;
+    scene.without_bubblewrap(table)?;
     Ok(())
 }
 
@@ -282,6 +286,75 @@ impl<'a> Scene<'a> {
         table.same("  verify", "ok", &verified(&self.home)?);
         Ok(())
     }
+
+    /// The evaluator changes while replicates run: what runs across the change counts for nothing, and all that follows
+    /// is measured anew in a segment of its own.
+    fn changed_evaluator(&mut self, table: &mut Table<'_>) -> Result<()> {
+        self.trials += MORE - FEW;
+        let before = self.history.records.len();
+        let session = self.home.start(self.setting.run(self.trials))?;
+        session.until("leased").context("nothing ran")?;
+        let evaluator = self.home.path().join("task/evaluate.sh");
+        let text = fs::read_to_string(&evaluator)?;
+        overwrite(&evaluator, format!("{text}# changed\n").as_bytes())?;
+        let ended = session.end()?;
+        self.history.look(&self.study())?;
+        let (crossed, segments) = across(self.history.records.get(before..).unwrap_or_default());
+        table.same(
+            "the evaluator changes while a study runs",
+            "1 new segment, 0 replicates across",
+            &format!("{segments} new segment, {crossed} replicates across"),
+        );
+        let expected = format!("finished with {} trials", self.trials + self.spoilt);
+        table.same("  the same session goes on", &expected, &state(&ended));
+        table.same("  verify", "ok", &verified(&self.home)?);
+        Ok(())
+    }
+
+    /// Bubblewrap cannot be started: who asks for it is refused, who asks for the best there is gets the next level, and
+    /// the ledger says so.
+    fn without_bubblewrap(&mut self, table: &mut Table<'_>) -> Result<()> {
+        let view = ["--ro-bind", "/dev/null", "/usr/bin/bwrap"];
+        let run = |level: &str, trials| {
+            let setting = Setting { level: level.to_owned(), ..self.setting.clone() };
+            inside(&self.home, &view, &self.home.command(setting.run(trials)))
+        };
+        let (code, said) = run("bwrap", self.trials + 1)?;
+        let needles = ["level `bwrap` is not to be had here", "empiric doctor"];
+        refusal(table, "bubblewrap is asked for and not there", SANDBOX, &needles, code, &said);
+        let before = self.history.records.len();
+        let (code, said) = run("auto", self.trials + 1)?;
+        self.history.look(&self.study())?;
+        let new = self.history.records.iter().skip(before);
+        let levels: BTreeSet<&str> = new
+            .filter_map(|record| {
+                if let Event::Measured { result, .. } = &record.event { Some(result) } else { None }
+            })
+            .flat_map(|result| &result.units)
+            .map(|unit| unit.sandbox.as_str())
+            .collect();
+        let levels: Vec<&str> = levels.into_iter().collect();
+        let seen = if code == Some(0) { levels.join(", ") } else { said };
+        table.same("  the best there is", "landlock", &seen);
+        table.same("  verify", "ok", &verified(&self.home)?);
+        Ok(())
+    }
+}
+
+/// Replicates that were measured in another segment than they were leased in, and how many segments were opened.
+fn across(records: &[Record]) -> (usize, usize) {
+    let (mut segments, mut crossed) = (0, 0);
+    let mut leases = BTreeMap::new();
+    for record in records {
+        if let Event::SegmentOpened { .. } = &record.event {
+            segments += 1;
+        } else if let Event::Leased { replicate, .. } = &record.event {
+            leases.insert(*replicate, segments);
+        } else if let Event::Measured { replicate, .. } = &record.event {
+            crossed += usize::from(leases.get(replicate) != Some(&segments));
+        }
+    }
+    (crossed, segments)
 }
 
 /// What was said is `code` and all of `needles`.
