@@ -119,6 +119,7 @@ fn renumbered(mut record: Record, seq: u64, members: &[TrialNo]) -> Record {
         | Event::Quarantined { trial, .. }
         | Event::Concluded { trial, .. } => own(trial),
         Event::ReportOpened { champions } => champions.iter_mut().for_each(own),
+        Event::AblationOpened { champion, .. } => own(champion),
         Event::StudyOpened { .. }
         | Event::SessionStarted { .. }
         | Event::SegmentOpened { .. }

@@ -148,6 +148,9 @@ fn words(event: &Event, metric: &str) -> String {
             let champions: Vec<String> = champions.iter().map(ToString::to_string).collect();
             format!("closing comparison of {} and the baseline", champions.join(", "))
         }
+        Event::AblationOpened { champion, hunks, .. } => {
+            format!("{champion} is taken apart: {} changes of the baseline, one at a time", hunks.len())
+        }
         Event::Noted { by, text } => format!("{by}: {text}"),
         Event::Paused { by } => format!("paused by {by}"),
         Event::Resumed { by } => format!("resumed by {by}"),

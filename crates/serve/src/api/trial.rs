@@ -7,7 +7,6 @@ use empiric_core::{
     BlobId, Concern, Failure, Outcome, Purpose, Replicate, Split, Trial, TrialNo, trial::Direction,
 };
 use empiric_decide::stats::Sample;
-use empiric_evaluate::contract::harmless;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -541,7 +540,7 @@ pub(crate) async fn log(
         let blob = blob.ok_or_else(|| Problem::missing(format!("{no} has no such log")))?;
         let bytes = held.blobs().get(blob)?;
         let from = bytes.len().saturating_sub(most);
-        let text = harmless(&String::from_utf8_lossy(&bytes[from..]), usize::MAX);
+        let text = empiric_core::quote::clean(&String::from_utf8_lossy(&bytes[from..]));
         Ok(Log { text, bytes: bytes.len(), cut: from > 0 })
     })
     .await
