@@ -101,7 +101,7 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Dependencies that belong to one crate, or to a few.
-const OWNED: [(&str, &[&str]); 24] = [
+const OWNED: [(&str, &[&str]); 25] = [
     ("anyhow", &["cli", "arena", "bench", "testkit", "xtask"]),
     ("axum", &["serve"]),
     ("clap", &["cli"]),

@@ -8,7 +8,6 @@ use empiric_report::AblationStatus;
 
 use crate::{
     args::Ablate,
-    ask,
     exit::{Failure, Kind},
     live::Live,
     look, out,

@@ -42,6 +42,18 @@ fn in_brief(brief: &crate::Brief, trial: &Trial) {
     assert!((brief.cpu_s - cpu).abs() < 1e-9);
 }
 
+/// Keeps what the script's model calls name.
+fn keep_blobs(dir: &std::path::Path, events: &[empiric_core::Event]) {
+    let blobs = crate::Blobs::of(dir);
+    for event in events {
+        if let empiric_core::Event::Called { call, .. } = event {
+            let which = u8::try_from(call.usage.input).unwrap();
+            assert_eq!(blobs.put(&[which]).unwrap(), call.request);
+            assert_eq!(blobs.put(&[which, 1]).unwrap(), call.answer);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -53,6 +65,7 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let events = script::any(&steps);
+        keep_blobs(dir.path(), &events);
         let ledger = open(dir.path());
         for events in events.chunks(group) {
             ledger.append(events.to_vec()).wait().unwrap();
