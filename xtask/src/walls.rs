@@ -99,7 +99,7 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Dependencies that belong to one crate, or to a few.
-const OWNED: [(&str, &[&str]); 23] = [
+const OWNED: [(&str, &[&str]); 24] = [
     ("anyhow", &["cli", "arena", "bench", "testkit", "xtask"]),
     ("axum", &[]),
     ("clap", &["cli"]),

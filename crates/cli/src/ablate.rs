@@ -33,7 +33,8 @@ pub(crate) fn ablate(args: &Ablate) -> Result<(), Failure> {
     let margin = margin(args, &study)?;
     let (ready, asked) = setup::ready_again(&layout)?;
     let place = Place::of(&asked)?;
-    let mut options = run::options(ready, layout.clone(), study.settings().clone(), place, false)?;
+    let mut options =
+        run::options(ready, layout.clone(), study.settings().clone(), place, None, false)?;
     options.ablate = Some(margin);
     let ended = run::session(options, Live::new(args.json))?;
     conclude(&layout, &ended, args.json)

@@ -220,6 +220,8 @@ pub(crate) fn task() -> Task {
             unit: "bits/byte".to_owned(),
         },
         pattern: None,
+        objectives: Vec::new(),
+        splits: None,
         gates: vec![Gate { metric: "artifact_bytes".to_owned(), bound: Bound::Max(16000.0) }],
         plausible: Vec::new(),
         network: Network::None,
