@@ -206,7 +206,7 @@ fn measure_here(layout: &Layout, study: &empiric_core::Study) -> Result<(), Fail
     let place = Place::of(&asked)?;
     let settings = study.settings().clone();
     let options = run::options(ready, layout.clone(), settings, place, None, false)?;
-    run::session(options, Live::quiet())?;
+    run::session(options, Live::quiet(), false)?;
     Ok(())
 }
 
