@@ -118,6 +118,7 @@ fn renumbered(mut record: Record, seq: u64, members: &[TrialNo]) -> Record {
         | Event::Fenced { trial, .. }
         | Event::Quarantined { trial, .. }
         | Event::Concluded { trial, .. } => own(trial),
+        Event::AblationOpened { champion, .. } => own(champion),
         Event::ReportOpened { champions } => champions.iter_mut().for_each(own),
         Event::StudyOpened { .. }
         | Event::SessionStarted { .. }

@@ -144,6 +144,7 @@ impl Held {
                 | Event::Quarantined { .. }
                 | Event::Concluded { .. }
                 | Event::ReportOpened { .. }
+                | Event::AblationOpened { .. }
                 | Event::Paused { .. }
                 | Event::Resumed { .. }
                 | Event::Stopped { .. }

@@ -106,6 +106,9 @@ fn words(event: &Event, metric: &str) -> String {
         Event::SessionStarted { sandbox, slots, .. } => {
             format!("session started: {} slots, sandbox {sandbox}", slots.len())
         }
+        Event::AblationOpened { champion, hunks, .. } => {
+            format!("{champion} is taken apart: {} hunks", hunks.len())
+        }
         Event::SegmentOpened { segment, reason, .. } => format!("segment {segment}: {reason}"),
         Event::BudgetSet { .. } => "budget set".to_owned(),
         Event::Staffed { arm, .. } => format!("{arm} has its team"),
