@@ -36,7 +36,7 @@ pub(crate) fn ablate(args: &Ablate) -> Result<(), Failure> {
     let mut options =
         run::options(ready, layout.clone(), study.settings().clone(), place, None, false)?;
     options.ablate = Some(margin);
-    let ended = run::session(options, Live::new(args.json))?;
+    let ended = run::session(options, Live::new(args.json), false)?;
     conclude(&layout, &ended, args.json)
 }
 
