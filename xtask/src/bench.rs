@@ -54,6 +54,13 @@ pub(crate) fn decide(words: &[&str]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What looking at a large study costs: every endpoint of the server, and its memory. It fails when an aim is not met.
+pub(crate) fn serve(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let run = ["run", "--release", "--package", "empiric-serve", "--example", "bench", "--"];
+    must(command("cargo", run).args(words))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// What the digest that proposers read costs and how large it is, by the size of the study.
 pub(crate) fn digest() -> anyhow::Result<ExitCode> {
     must(&mut command(

@@ -34,6 +34,7 @@ pub(crate) fn run(short: bool) -> anyhow::Result<ExitCode> {
         &["test", "--workspace", "--all-targets", "--no-fail-fast"][..]
     };
     tally.tests("tests", &mut cargo(tests));
+    tally.step("page", &mut cargo(&["xtask", "page"]));
     if !short {
         tally.step("fault injection", &mut cargo(&["xtask", "faults", "--short"]));
         tally.step("cheats", &mut cargo(&["xtask", "cheats", "--short"]));

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::{
     machine,
-    tools::{build, command, must, root, say},
+    tools::{build, command, must, root, say, works},
+    web,
 };
 
 const TASK: &str = "tasks/golf";
@@ -23,6 +24,12 @@ const SEED: &str = "2";
 
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     machine::ready()?;
+    if works("node", &["--version"])
+        && works("npm", &["--version"])
+        && let Err(error) = web::build_page()
+    {
+        say(format!("note: the page of `empiric serve` is left out: {error:#}"));
+    }
     let exe = build("empiric-cli", "empiric", true)?;
     let study = fresh(&root().join("studies"));
     let shown = study.strip_prefix(root()).unwrap_or(&study).to_owned();
@@ -39,6 +46,7 @@ The study took {took:.0} s and is in {shown}; open {shown}/report.html in a brow
 Next, with `empiric` for {exe}:
   empiric trials {shown}             what was tried, and what became of it
   empiric diff {shown} champion      what the improvement is
+  empiric serve {shown}              look at it in a browser
   empiric verify {shown}             check every event, commit and decision
   empiric export {shown} --patch champion.patch
   empiric run {TASK} --study {shown} --trials 100      go on with this study

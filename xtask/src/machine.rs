@@ -23,9 +23,33 @@ const NEEDS: [Need; 3] = [
     Need { program: "git", arguments: &["--version"], packages: &["git"] },
 ];
 
+/// What the page is built with.
+const NODE: [Need; 2] = [
+    Need { program: "node", arguments: &["--version"], packages: &["nodejs"] },
+    Need { program: "npm", arguments: &["--version"], packages: &["npm"] },
+];
+
+/// What the page is tried in.
+const BROWSER: [Need; 1] =
+    [Need { program: "chromium", arguments: &["--version"], packages: &["chromium"] }];
+
 /// Installs what is missing, or says how.
 pub(crate) fn ready() -> anyhow::Result<()> {
-    let missing: Vec<&str> = NEEDS
+    have(&NEEDS)
+}
+
+/// The same, of what the page is built with.
+pub(crate) fn node() -> anyhow::Result<()> {
+    have(&NODE)
+}
+
+/// The same, of what the page is tried in.
+pub(crate) fn browser() -> anyhow::Result<()> {
+    have(&BROWSER)
+}
+
+fn have(needs: &[Need]) -> anyhow::Result<()> {
+    let missing: Vec<&str> = needs
         .iter()
         .filter(|need| !works(need.program, need.arguments))
         .flat_map(|need| need.packages.iter().copied())

@@ -12,6 +12,7 @@ mod machine;
 mod tools;
 #[cfg(test)]
 mod walls;
+mod web;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,10 @@ usage: cargo xtask <what>
 
   demo              install what is missing, build, run a study of tasks/golf and say what to type next
   test [--short]    everything that CI runs; --short leaves out fault injection, cheats, doc tests and the supply chain
+  web               build the page of `empiric serve`, so that the next build takes it in
+  page [DIR]        try the page in a browser with a study that runs; pictures of it go to DIR
+  schemathesis [OPTION]...
+                    hand the REST interface whatever its document allows, and much that it does not
   faults [--short]  kill, damage and starve studies, and see that they recover; --short in two minutes
   cheats [--level LEVEL] [--short | NAME...]
                     hand the corpus of cheats/, or what of it begins like a name, to real studies, and see what is caught
@@ -33,6 +38,8 @@ usage: cargo xtask <what>
                     what Empiric itself costs per trial, and how busy it keeps its slots
   bench decide [--short] [--studies N] [--trials N] [--threads N]
                     what its verdicts are worth over simulated studies: error, power, price, bias
+  bench serve [--trials N] [--asks N]
+                    what looking at a study of 100,000 trials costs: every endpoint, and the server's memory
   bench digest      what the digest that proposers read costs, and how large it is
   bench search [--trials N] [--seeds N] [--only FUNCTION]
                     tuner and policies against Optuna, on noisy functions written as recipes";
@@ -44,6 +51,10 @@ fn main() -> anyhow::Result<ExitCode> {
         ["demo"] => demo::run(),
         ["test"] => check::run(false),
         ["test", "--short"] => check::run(true),
+        ["web"] => web::run(),
+        ["page"] => web::try_in_a_browser(None),
+        ["page", dir] => web::try_in_a_browser(Some(dir)),
+        ["schemathesis", ref more @ ..] => web::schemathesis(more),
         ["faults"] => faults(false),
         ["faults", "--short"] => faults(true),
         ["cheats", "--level", level, ref more @ ..] => cheats(level, more),
@@ -57,6 +68,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["bench", "search", ref more @ ..] => bench::search(more),
         ["bench", "digest"] => bench::digest(),
         ["bench", "decide", ref more @ ..] => bench::decide(more),
+        ["bench", "serve", ref more @ ..] => bench::serve(more),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
             Ok(ExitCode::SUCCESS)

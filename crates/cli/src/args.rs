@@ -1,6 +1,6 @@
 //! The words of the command line.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -58,6 +58,8 @@ pub(crate) enum Verb {
     Submit(Submit),
     /// Speak the Model Context Protocol on standard input and output, for coding agents
     Mcp(Mcp),
+    /// Show studies in a browser, and over REST: on this machine alone, to whoever knows the printed URL
+    Serve(Serve),
     /// Say what this machine offers: sandbox, limits, GPUs, programs
     Doctor(Json),
     /// Print a published JSON Schema
@@ -204,6 +206,9 @@ pub(crate) struct Run {
     /// Begin without trying the quick canaries of `empiric check` first
     #[arg(long)]
     pub(crate) no_check: bool,
+    /// Also show the study in a browser while it runs; prints the URL
+    #[arg(long)]
+    pub(crate) serve: bool,
     /// Run a command on news (keep, paused, stopped, finished, broken), which it gets as JSON on standard input; an address
     /// to post them to is read from EMPIRIC_WEBHOOK
     #[arg(long, value_name = "COMMAND")]
@@ -441,6 +446,31 @@ pub(crate) struct Mcp {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A study's directory, or one that holds several
+    #[arg(default_value = "studies")]
+    pub(crate) path: PathBuf,
+    /// The port [default: 8377, or any that is free]
+    #[arg(long, value_name = "N")]
+    pub(crate) port: Option<u16>,
+    /// The address to listen at; others than loopback need TLS or a proxy to be named [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) bind: Option<IpAddr>,
+    /// A certificate with its chain, PEM: the server speaks TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "behind_proxy")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The origin that a proxy, which speaks TLS, shows the server under
+    #[arg(long, value_name = "https://NAME")]
+    pub(crate) behind_proxy: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Schema {
     /// Which
     pub(crate) which: SchemaName,
@@ -460,6 +490,8 @@ pub(crate) enum SchemaName {
     Task,
     /// The environment variables that tell recipe and evaluator where things are
     Variables,
+    /// The REST interface of `empiric serve`, as OpenAPI 3.1
+    Api,
 }
 
 #[derive(Debug, Args)]

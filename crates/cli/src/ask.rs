@@ -119,7 +119,7 @@ pub(crate) fn submit(args: &Submit) -> Result<(), Failure> {
     }
     if !desk.at_work() {
         // Measures what was handed in, in this process, asking for no trials of its own.
-        run::session(run::answering(desk.layout(), &study)?, Live::quiet())?;
+        run::session(run::answering(desk.layout(), &study)?, Live::quiet(), false)?;
     }
     let trial = outcome(&desk, Handle::Request(id))?;
     if args.json {

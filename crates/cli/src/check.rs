@@ -72,7 +72,8 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
             canaries.len()
         ));
     }
-    let ended = run::session(options, if args.json { Live::quiet() } else { Live::new(false) })?;
+    let live = if args.json { Live::quiet() } else { Live::new(false) };
+    let ended = run::session(options, live, false)?;
     let reader = Reader::open(layout.root())?;
     let study = reader.study()?;
     match ended {

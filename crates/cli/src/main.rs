@@ -18,6 +18,7 @@ mod out;
 mod preflight;
 mod reference;
 mod run;
+mod serve;
 mod setup;
 mod sinks;
 mod watch;
@@ -70,6 +71,7 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Stop(args) => ask::stop(args),
         Verb::Submit(args) => ask::submit(args),
         Verb::Mcp(args) => mcp::mcp(args),
+        Verb::Serve(args) => serve::serve(args),
         Verb::Doctor(args) => doctor::doctor(args),
         Verb::Schema(args) => schema(args),
         Verb::Completions(args) => completions(args),
@@ -111,6 +113,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Note(args) => args.json,
         Verb::Idea(args) => args.json(),
         Verb::Submit(args) => args.json,
+        Verb::Serve(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Schema(args) => args.json,
         Verb::Verify(args) => args.json,
@@ -171,12 +174,14 @@ fn schema(args: &Schema) -> Result<(), Failure> {
             serde_json::Value::Object(meanings.into_iter().collect())
         }
         SchemaName::Task => serde_json::to_value(empiric_tasks::schema())?,
+        SchemaName::Api => return Ok(out::raw(&empiric_serve::document())?),
     };
     if args.md {
         let (title, which) = match args.which {
             SchemaName::Task => ("task.toml", "task"),
             SchemaName::Result => ("Result of an evaluator", "result"),
             SchemaName::Variables => ("Environment variables", "variables"),
+            SchemaName::Api => ("REST interface", "api"),
         };
         let made_by = format!("empiric schema {which} --md");
         return Ok(out::raw(&reference::keys(title, &made_by, &schema))?);

@@ -17,6 +17,7 @@ use empiric_ledger::Reader;
 use empiric_report::Status;
 use empiric_sandbox::{Cgroup, Level};
 use tokio::{signal::unix, sync::mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     ambient,
@@ -24,7 +25,7 @@ use crate::{
     exit::{Failure, Kind},
     live::Live,
     models::{self, Staffing},
-    out, preflight,
+    out, preflight, serve,
     setup::{self, Ready},
     words,
 };
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         asked.write(&layout)?;
     }
     let live = Live::new(args.json).telling(hooks)?;
-    let ended = session(options, live)?;
+    let ended = session(options, live, args.serve)?;
     conclude(&layout, &ended, args.json)
 }
 
@@ -220,7 +221,8 @@ pub(crate) fn answering(layout: &Layout, study: &Study) -> Result<Options, Failu
 }
 
 /// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.
-pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
+pub(crate) fn session(options: Options, live: Live, watched: bool) -> Result<Ended, Failure> {
+    let dir = options.layout.root().to_owned();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async move {
@@ -229,8 +231,16 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
         let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;
         let mut terminations = unix::signal(unix::SignalKind::terminate())?;
         let engine = Engine::open(options, observer).await?;
+        let ending = CancellationToken::new();
+        let server = if watched { Some(serve::beside(&dir).await?) } else { None };
+        let mut serving = std::pin::pin!(async {
+            match server {
+                Some(server) => server.run(ending.clone()).await,
+                None => std::future::pending().await,
+            }
+        });
         let mut engine = std::pin::pin!(engine.run(controls));
-        let mut asked_to_stop = false;
+        let (mut asked_to_stop, mut serving_on) = (false, watched);
         let mut last = None;
         let ended = loop {
             tokio::select! {
@@ -240,6 +250,13 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
                     last = Some(notice.study);
                 }
                 ended = &mut engine => break ended,
+                ended = &mut serving, if serving_on => {
+                    // The study goes on without anybody looking.
+                    if let Err(error) = ended {
+                        out::talk(&format!("note: the server has ended: {error}"));
+                    }
+                    serving_on = false;
+                }
                 _ = interrupts.recv() => {
                     let word = if asked_to_stop { Control::Kill } else { Control::Stop };
                     if !asked_to_stop {
@@ -261,6 +278,10 @@ pub(crate) fn session(options: Options, live: Live) -> Result<Ended, Failure> {
             live.broken(study, why);
         }
         live.end();
+        ending.cancel();
+        if serving_on && let Err(error) = serving.await {
+            out::talk(&format!("note: the server has ended: {error}"));
+        }
         Ok(ended?)
     })
 }

@@ -38,8 +38,13 @@ CREATE TABLE trial (
     score_sum  REAL NOT NULL,
     score_n    INTEGER NOT NULL,
     score      REAL GENERATED ALWAYS AS (score_sum / nullif(score_n, 0)) VIRTUAL,
+    replicates INTEGER NOT NULL,
+    wall_s     REAL NOT NULL,
+    cpu_s      REAL NOT NULL,
+    gpu_s      REAL NOT NULL,
     asked_at   INTEGER NOT NULL,
     ended_at   INTEGER,
+    seq_ended  INTEGER,
     seq_last   INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX trial_verdict ON trial (verdict) WHERE verdict IS NOT NULL;
@@ -58,7 +63,9 @@ CREATE TABLE replicate (
     cause   TEXT,
     wall_s  REAL,
     cpu_s   REAL,
-    gpu_s   REAL
+    gpu_s   REAL,
+    leased_at INTEGER NOT NULL,
+    ended_at  INTEGER
 ) STRICT;
 CREATE INDEX replicate_trial ON replicate (trial);
 CREATE TABLE measurement (
@@ -142,8 +149,9 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
                 &record.at.as_microsecond(),
                 &seq,
             ];
-            let sql = "INSERT INTO trial (no, arm, operator, parents, surface, score_sum, score_n, asked_at, seq_last)
-                       SELECT ?1, ?2, ?3, ?4, ?5, 0.0, 0, ?6, ?7
+            let sql = "INSERT INTO trial (no, arm, operator, parents, surface, score_sum, score_n, replicates, wall_s,
+                           cpu_s, gpu_s, asked_at, seq_last)
+                       SELECT ?1, ?2, ?3, ?4, ?5, 0.0, 0, 0, 0.0, 0.0, 0.0, ?6, ?7
                        WHERE ?1 = (SELECT ifnull(max(no) + 1, 0) FROM trial)";
             fits(run(db, sql, &row)? == 1, || format!("{trial} is not the next trial"))?;
         }
@@ -166,19 +174,29 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
         }
         Event::Leased { replicate, trial, purpose, index, seed, slot } => {
             let (purpose, confirm) = purpose_columns(*purpose);
-            let row: [&dyn ToSql; 8] =
-                [&seq, replicate.0.as_bytes(), &trial.0, &purpose, &confirm, index, &seed.0, slot];
+            let row: [&dyn ToSql; 9] = [
+                &seq,
+                replicate.0.as_bytes(),
+                &trial.0,
+                &purpose,
+                &confirm,
+                index,
+                &seed.0,
+                slot,
+                &record.at.as_microsecond(),
+            ];
             let sql = "INSERT INTO replicate
-                       SELECT ?, ?, ?, ?, ?, ?, ?, ?, segment, 'leased', NULL, NULL, NULL, NULL FROM study";
+                       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, segment, 'leased', NULL, NULL, NULL, NULL, ?9, NULL FROM study";
             run(db, sql, &row)?;
             touch(db, *trial, seq)?;
         }
         Event::Measured { replicate, trial, result } => {
-            measured(db, seq, *replicate, *trial, result)?;
+            measured(db, record, *replicate, *trial, result)?;
         }
         Event::Fenced { replicate, trial, .. } => {
             let (row, _) = held(db, *replicate, *trial)?;
-            run(db, "UPDATE replicate SET state = 'fenced' WHERE seq = ?", &[&row])?;
+            let sql = "UPDATE replicate SET state = 'fenced', ended_at = ? WHERE seq = ?";
+            run(db, sql, &[record.at.as_microsecond(), row])?;
             touch(db, *trial, seq)?;
         }
         Event::Called { trial, .. }
@@ -205,7 +223,7 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
 
 fn measured(
     db: &Connection,
-    seq: i64,
+    record: &Record,
     replicate: ReplicateId,
     trial: TrialNo,
     result: &Measured,
@@ -213,8 +231,10 @@ fn measured(
     let (row, purpose) = held(db, replicate, trial)?;
     let cause = result.failure.as_ref().map(|failure| failure.cause.name());
     let Cost { wall_s, cpu_s, gpu_s, tokens: _, usd: _, calls: _ } = result.cost;
-    let columns: [&dyn ToSql; 5] = [&row, &cause, &wall_s, &cpu_s, &gpu_s];
-    let sql = "UPDATE replicate SET state = 'measured', cause = ?2, wall_s = ?3, cpu_s = ?4, gpu_s = ?5 WHERE seq = ?1";
+    let at = record.at.as_microsecond();
+    let columns: [&dyn ToSql; 6] = [&row, &cause, &wall_s, &cpu_s, &gpu_s, &at];
+    let sql = "UPDATE replicate SET state = 'measured', cause = ?2, wall_s = ?3, cpu_s = ?4, gpu_s = ?5, ended_at = ?6
+               WHERE seq = ?1";
     run(db, sql, &columns)?;
     for (place, measurement) in result.measurements.iter().enumerate() {
         let columns: [&dyn ToSql; 6] = [
@@ -239,7 +259,11 @@ fn measured(
         let sql = "UPDATE trial SET score_sum = score_sum + ?, score_n = score_n + 1 WHERE no = ?";
         run(db, sql, &[&score as &dyn ToSql, &trial.0])?;
     }
-    touch(db, trial, seq)
+    let columns: [&dyn ToSql; 5] = [&trial.0, &wall_s, &cpu_s, &gpu_s, &record.seq.cast_signed()];
+    let sql = "UPDATE trial SET replicates = replicates + 1, wall_s = wall_s + ?2, cpu_s = cpu_s + ?3, gpu_s = gpu_s + ?4,
+                   seq_last = ?5
+               WHERE no = ?1";
+    fits(run(db, sql, &columns)? == 1, || format!("there is no trial {trial}"))
 }
 
 fn concluded(
@@ -275,7 +299,7 @@ fn concluded(
         &record.seq.cast_signed(),
     ];
     let sql = "UPDATE trial SET kind = ?2, verdict = ?3, gain = ?4, cause = ?5, blame = ?6, phase = ?7, ended_at = ?8,
-                   seq_last = ?9
+                   seq_ended = ?9, seq_last = ?9
                WHERE no = ?1 AND kind IS NULL";
     fits(run(db, sql, &columns)? == 1, || format!("{trial} does not exist, or has ended already"))
 }

@@ -102,6 +102,16 @@ pub struct Answer {
     pub refusal: Option<String>,
 }
 
+/// The state of this name.
+pub(crate) fn lease_state(name: &str) -> Option<LeaseState> {
+    match name {
+        "leased" => Some(LeaseState::Leased),
+        "measured" => Some(LeaseState::Measured),
+        "fenced" => Some(LeaseState::Fenced),
+        _ => None,
+    }
+}
+
 /// Whether SQLite cannot open the file for want of a place beside it to write to.
 fn is_read_only(error: &Error) -> bool {
     let cannot_open =
@@ -300,12 +310,7 @@ impl Reader {
                 seed: Seed(row.get(5)?),
                 slot: row.get(6)?,
                 segment: row.get(7)?,
-                state: match row.get::<_, String>(8)?.as_str() {
-                    "leased" => LeaseState::Leased,
-                    "measured" => LeaseState::Measured,
-                    "fenced" => LeaseState::Fenced,
-                    _ => return Err(unknown(8)),
-                },
+                state: lease_state(&row.get::<_, String>(8)?).ok_or_else(|| unknown(8))?,
                 cause: row.get(9)?,
                 wall_s: row.get(10)?,
                 cpu_s: row.get(11)?,

@@ -15,7 +15,8 @@ const APPLICATION_ID: i32 = 0x454d_504c;
 
 /// Steps of the tables that are not projections, oldest first; never edited, only added to. Projections need none:
 /// they are dropped and rebuilt when the version changes.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE event (
     seq   INTEGER PRIMARY KEY,
     at    INTEGER NOT NULL,
@@ -38,7 +39,11 @@ CREATE TABLE answer (
     trial   INTEGER,
     refusal TEXT
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+CREATE INDEX event_study ON event (seq) WHERE trial IS NULL;
+",
+];
 
 /// The version this crate writes.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32 * 1000 + event::SCHEMA;
@@ -46,6 +51,11 @@ pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32 * 1000 + event::SCHEMA;
 /// The database of the study in `dir`.
 pub(crate) fn path(dir: &Path) -> PathBuf {
     dir.join("ledger.db")
+}
+
+/// Whether the tables of a database of version `found` are those that this crate reads.
+pub(crate) fn is_current(found: u32) -> bool {
+    found == VERSION || newer(found)
 }
 
 /// Whether `found` is newer than this crate in its tables or its events.

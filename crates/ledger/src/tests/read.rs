@@ -27,6 +27,21 @@ fn verdict(trial: &Trial) -> Option<Verdict> {
     }
 }
 
+#[track_caller]
+fn in_brief(brief: &crate::Brief, trial: &Trial) {
+    assert_eq!(brief.no, trial.no);
+    assert_eq!(brief.parents, trial.parents());
+    assert_eq!(brief.verdict, verdict(trial).map(|verdict| verdict.to_string()));
+    assert_eq!(brief.arm, trial.arm);
+    assert_eq!(brief.ended_at.is_some(), trial.outcome.is_some());
+    assert_eq!(brief.seq_ended.is_some(), trial.outcome.is_some());
+    assert_eq!(brief.asked_at, trial.asked_at);
+    let finished: Vec<_> = trial.replicates.iter().filter_map(|r| r.result.as_ref()).collect();
+    assert_eq!(brief.replicates as usize, finished.len());
+    let cpu: f64 = finished.iter().map(|measured| measured.cost.cpu_s).sum();
+    assert!((brief.cpu_s - cpu).abs() < 1e-9);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -58,6 +73,28 @@ proptest! {
             let some: Vec<Trial> = expected.iter().filter(|t| verdict(t) == Some(wanted)).cloned().collect();
             prop_assert_eq!(all(&reader, &Query { verdict: Some(wanted), ..query.clone() }), some);
         }
+        let half = reader.head().unwrap().seq / 2;
+        for after in [0, half] {
+            let mut briefs = Vec::new();
+            let head = reader.briefs(after, |brief| briefs.push(brief)).unwrap();
+            prop_assert_eq!(head, study.seq());
+            let touched = |no| reader.trial_records(no, after, 1).unwrap().len() == 1;
+            let touched: Vec<&Trial> = expected.iter().filter(|trial| touched(trial.no)).collect();
+            prop_assert_eq!(briefs.len(), touched.len());
+            for (brief, trial) in briefs.iter().zip(touched) {
+                in_brief(brief, trial);
+            }
+        }
+        let all_records = reader.records(0, u32::MAX).unwrap();
+        let own: Vec<_> = all_records.iter().filter(|r| r.event.trial().is_none()).cloned().collect();
+        prop_assert_eq!(reader.study_records(0).unwrap(), own);
+        let newest = reader.records_before(u64::MAX, 5).unwrap();
+        prop_assert!(newest.iter().eq(all_records.iter().rev().take(5)));
+        let held: usize = expected.iter().map(|trial| trial.replicates.len()).sum();
+        let occupied = reader.occupied(u64::MAX, 10_000).unwrap();
+        let kept = |o: &&crate::Occupied| o.state != LeaseState::Fenced;
+        prop_assert_eq!(occupied.iter().filter(kept).count(), held);
+        prop_assert!(occupied.iter().all(|o| o.to.is_some() == (o.state != LeaseState::Leased)));
         for trial in &expected {
             let alone = reader.trial(trial.no).unwrap();
             prop_assert_eq!(alone.as_ref(), Some(trial));
