@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use empiric_core::{quote::line, 
+use empiric_core::{
     Assignment, Measurement, Provenance, Split,
+    quote::line,
     trial::{MAX_ITEMS, Testimony},
 };
 

@@ -149,7 +149,10 @@ fn words(event: &Event, metric: &str) -> String {
             format!("closing comparison of {} and the baseline", champions.join(", "))
         }
         Event::AblationOpened { champion, hunks, .. } => {
-            format!("{champion} is taken apart: {} changes of the baseline, one at a time", hunks.len())
+            format!(
+                "{champion} is taken apart: {} changes of the baseline, one at a time",
+                hunks.len()
+            )
         }
         Event::Noted { by, text } => format!("{by}: {text}"),
         Event::Paused { by } => format!("paused by {by}"),
