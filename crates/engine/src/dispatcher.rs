@@ -393,9 +393,15 @@ impl Engine {
         if starting.is_empty() {
             return Ok(queue.len());
         }
-        self.options.layout.has_room()?;
         doors::before(Door::Lease);
-        self.commit(events).await?;
+        let room = self.options.layout.has_room();
+        let leased =
+            if room.is_ok() { self.commit(events).await } else { room.map_err(Into::into) };
+        if let Err(error) = leased {
+            // The session ends, and waits for every slot before it does.
+            starting.into_iter().for_each(|(.., slot, _)| self.pool.give(slot));
+            return Err(error);
+        }
         doors::after(Door::Lease);
         for (replicate, trial, seed, slot, tree) in starting {
             self.start_replicate(replicate, trial, seed, slot, tree);

@@ -1,6 +1,6 @@
 //! A machine that fails: a full disk, a read-only one, a damaged, newer or shared ledger, files that go missing, rubbish
-//! in the inbox, a clock that goes backwards, an evaluator that changes, a sandbox that is not there. Each ends with one message and a documented exit code, or not at all, and
-//! loses nothing.
+//! in the inbox, a clock that goes backwards, an evaluator that changes, a sandbox that is not there. Each ends with one
+//! message and a documented exit code, or not at all, and loses nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,6 +30,11 @@ const FAULTS: i32 = 5;
 const BROKEN: i32 = 7;
 const DISK: i32 = 8;
 const SANDBOX: i32 = 6;
+
+/// Size of the small disk.
+const DISK_BYTES: u64 = 64 << 20;
+/// Seconds after which a session on a full disk has failed to end.
+const PATIENCE: u32 = 300;
 
 /// What follows once the fault is mended.
 const AGAIN: &str = "  mended, the same command goes on";
@@ -414,10 +419,14 @@ fn full_disk(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     let run = setting.run(MORE).join(" ");
     let long = setting.run(1000).join(" ");
     let exe = setting.exe.display();
+    // Enough for a study to be opened, and too little for a replicate to be leased.
+    let nearly = DISK_BYTES - (6 << 20);
     let script = format!(
         "fill() {{ head -c 100000000 /dev/zero > study/filler; }} 2>/dev/null
          fill; {exe} {run} > kept/1.txt 2>&1; echo $? > kept/1.code; rm study/filler
-         {exe} {long} > kept/2.txt 2>&1 & sleep 1; fill; wait $!; echo $? > kept/2.code
+         head -c {nearly} /dev/zero > study/filler
+         timeout {PATIENCE} {exe} {run} > kept/0.txt 2>&1; echo $? > kept/0.code; rm study/filler
+         timeout {PATIENCE} {exe} {long} > kept/2.txt 2>&1 & sleep 1; fill; wait $!; echo $? > kept/2.code
          cp -r study/. kept/2; rm study/filler
          {exe} {run} > kept/3.txt 2>&1; echo $? > kept/3.code; cp -r study/. kept/3
          {exe} verify study > kept/4.txt 2>&1; echo $? > kept/4.code"
@@ -427,11 +436,13 @@ fn full_disk(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     shell.args(command.get_args());
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command = shell;
-    inside(&home, &["--size", "67108864", "--tmpfs", &study], &command)?;
+    inside(&home, &["--size", &DISK_BYTES.to_string(), "--tmpfs", &study], &command)?;
     let read = |name: &str| fs::read_to_string(kept.join(name)).unwrap_or_default();
     let code = |name: &str| read(name).trim().parse::<i32>().ok();
     let needles = ["disk", "nothing is lost"];
     refusal(table, "a disk that is full", DISK, &needles, code("1.code"), &read("1.txt"));
+    let fault = "a disk with less room than a session wants";
+    refusal(table, fault, DISK, &needles, code("0.code"), &read("0.txt"));
     refusal(table, "a disk that fills up", DISK, &needles, code("2.code"), &read("2.txt"));
     let mut history = History::default();
     history.look(&kept.join("2"))?;
