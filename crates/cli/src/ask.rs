@@ -148,14 +148,12 @@ fn check(
         return Ok(());
     };
     let what = format!("{}: {}", failure.cause, failure.excerpt);
-    let failure = match failure.cause {
-        Cause::DuplicateTree { of } => Failure::say(
-            Kind::Input,
-            format!("the edit leads to the tree of {of}, which was measured already"),
-        ),
-        _ => Failure::say(Kind::Input, what.trim_end_matches([':', ' ']).to_owned()),
+    let what = if let Cause::DuplicateTree { of } = failure.cause {
+        format!("the edit leads to the tree of {of}, which was measured already")
+    } else {
+        what.trim_end_matches([':', ' ']).to_owned()
     };
-    Err(failure)
+    Err(Failure::say(Kind::Input, what))
 }
 
 /// What a file says, or standard input where `-` names it.

@@ -394,9 +394,10 @@ impl Engine {
             return Ok(queue.len());
         }
         doors::before(Door::Lease);
-        let room = self.options.layout.has_room();
-        let leased =
-            if room.is_ok() { self.commit(events).await } else { room.map_err(Into::into) };
+        let leased = match self.options.layout.has_room() {
+            Ok(()) => self.commit(events).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = leased {
             // The session ends, and waits for every slot before it does.
             starting.into_iter().for_each(|(.., slot, _)| self.pool.give(slot));

@@ -148,6 +148,7 @@ impl Room {
             ClientConfig::new(ClientCapabilities::default(), Implementation::new(name, "1"))
                 .serve(ours),
         );
+        #[expect(clippy::disallowed_methods, reason = "it ends with its client")]
         tokio::spawn(server.unwrap().waiting());
         Self { dir, client: client.unwrap(), woken }
     }
@@ -183,7 +184,7 @@ impl Room {
             .iter()
             .map(|part| match part {
                 ResourceContents::TextResourceContents { text, .. } => text.clone(),
-                other => panic!("{other:?}"),
+                other @ (ResourceContents::BlobResourceContents { .. } | _) => panic!("{other:?}"),
             })
             .collect()
     }

@@ -141,21 +141,19 @@ pub(crate) fn propose(caller: &Caller, asked: Propose) -> Result<Answer, Refusal
 /// Refuses what the static checks would end, before it becomes a trial.
 fn passes(caller: &Caller, study: &Study, fitting: &Fitting) -> Result<(), Refusal> {
     let Some(failure) = caller.desk.check(study, fitting)? else { return Ok(()) };
-    let refusal = match &failure.cause {
-        Cause::DuplicateTree { of } => {
-            Refusal::new(format!("the edit leads to the tree of {of}, which was measured already"))
-                .remedy(format!("get_trial tells what came of {of}; change something else"))
-        }
-        cause => {
-            let shown = match failure.excerpt.as_str() {
-                "" => String::new(),
-                text => {
-                    format!("\n{}", quote::quote("what was found", text, 600, quote::Keep::Head))
-                }
-            };
-            let refusal = Refusal::new(format!("the static checks fail: {cause}{shown}"));
-            refusal.remedy(view::remedy(&failure))
-        }
+    let cause = &failure.cause;
+    let refusal = if let Cause::DuplicateTree { of } = cause {
+        Refusal::new(format!("the edit leads to the tree of {of}, which was measured already"))
+            .remedy(format!("get_trial tells what came of {of}; change something else"))
+    } else {
+        let shown = match failure.excerpt.as_str() {
+            "" => String::new(),
+            text => {
+                format!("\n{}", quote::quote("what was found", text, 600, quote::Keep::Head))
+            }
+        };
+        let refusal = Refusal::new(format!("the static checks fail: {cause}{shown}"));
+        refusal.remedy(view::remedy(&failure))
     };
     Err(refusal)
 }

@@ -311,7 +311,7 @@ fn each<T: Send>(
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..size.threads).map(|_| scope.spawn(&work)).collect();
+        let workers: Vec<_> = (0..size.threads).map(|_| scope.spawn(work)).collect();
         let mut all = Vec::new();
         for worker in workers {
             all.extend(worker.join().ok().context("a simulation panicked")??);

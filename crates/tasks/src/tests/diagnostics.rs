@@ -80,7 +80,7 @@ fn keys() {
         "zebra",
         &[
             "3: unknown key `zebra` | the keys here are artifact, data, environment, evaluator, gate, metric, name, \
-         plausible, predictor, prepare, recipe, sandbox, schema, stage, summary and surface",
+         objective, plausible, predictor, prepare, recipe, sandbox, schema, splits, stage, summary and surface",
         ],
     );
     expect("schema = 1\n", "", &["0: `schema` is missing | add `schema = 1`"]);
@@ -532,7 +532,7 @@ fn splits_are_of_items_that_nobody_sees_and_dealt_in_one_way() {
     assert_eq!(
         problems,
         [
-            "26: `data/public/items.csv` lies in no data of the evaluator's alone | put it below a `[[data]]` with `visible = \"evaluator\"`: who knows the table knows the splits",
+            "28: `data/public/items.csv` lies in no data of the evaluator's alone | put it below a `[[data]]` with `visible = \"evaluator\"`: who knows the table knows the splits",
             "27: 0 is no share | -",
             "29: `stratify` has no effect beside `time` | remove one of the two",
         ]
@@ -548,7 +548,7 @@ fn objectives_are_named_once() {
     assert_eq!(
         ending(&more.replace("artifact_bytes", "bpb")),
         [
-            "26: `bpb` is an objective already | the metric is the first objective; `[[objective]]` names others"
+            "28: `bpb` is an objective already | the metric is the first objective; `[[objective]]` names others"
         ]
     );
 }
