@@ -533,8 +533,8 @@ fn splits_are_of_items_that_nobody_sees_and_dealt_in_one_way() {
         problems,
         [
             "28: `data/public/items.csv` lies in no data of the evaluator's alone | put it below a `[[data]]` with `visible = \"evaluator\"`: who knows the table knows the splits",
-            "27: 0 is no share | -",
-            "29: `stratify` has no effect beside `time` | remove one of the two",
+            "29: 0 is no share | -",
+            "31: `stratify` has no effect beside `time` | remove one of the two",
         ]
     );
 }
