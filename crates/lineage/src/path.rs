@@ -55,10 +55,11 @@ pub fn check_path(path: &str) -> Result<(), PathFault> {
     if path.len() > 4000 || path.matches('/').count() > 64 {
         return Err(PathFault::TooLong);
     }
-    if path.contains(['\\', ':', '\n', '\t']) || empiric_core::quote::clean(path) != path {
+    if path.contains(['\\', ':']) || path.chars().any(char::is_control) {
         return Err(PathFault::Character);
     }
-    path.split('/').try_for_each(check_component)
+    path.split('/').try_for_each(check_component)?;
+    if empiric_core::quote::clean(path) == path { Ok(()) } else { Err(PathFault::Character) }
 }
 
 fn check_component(name: &str) -> Result<(), PathFault> {

@@ -98,7 +98,7 @@ fn versions_are_found_in_what_each_prints() {
 }
 
 const CLAUDE: &str = r#"{"type":"system","subtype":"init","cwd":"/work","session_id":"6f0c","tools":["Read","Edit"],"model":"claude-sonnet-4-6","permissionMode":"bypassPermissions","apiKeySource":"ANTHROPIC_API_KEY"}
-{"type":"assistant","message":{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"I look at model.py."},{"type":"tool_use","id":"toolu_1","name":"Read","input":{"file_path":"/work/model.py"}}],"usage":{"input_tokens":3,"output_tokens":9}},"session_id":"6f0c"}
+{"type":"assistant","message":{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"I look at model.py."},{"type":"tool_use","id":"toolu_1","name":"Read","input":{"file_path":"/recipe/model.py"}}],"usage":{"input_tokens":3,"output_tokens":9}},"session_id":"6f0c"}
 {"type":"user","message":{"role":"user","content":[{"tool_use_id":"toolu_1","type":"tool_result","content":"depth = 4"}]},"session_id":"6f0c"}
 not json at all
 {"type":"assistant","message":{"content":[{"type":"tool_use","id":"toolu_2","name":"Edit","input":{}}]},"session_id":"6f0c"}
