@@ -46,19 +46,23 @@ pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Builds the program `binary` of `package` and says where it is. Cargo shows its own progress.
+/// Builds the program `binary` of `package` and says where it is. Cargo shows its own progress. For development it
+/// is built as tests build it: dependencies whose features the workspace adds to are then built once, not per package.
 pub(crate) fn build(package: &str, binary: &str, release: bool) -> anyhow::Result<PathBuf> {
-    let mut arguments = vec!["build", "--package", package, "--bin", binary];
-    if release {
-        arguments.push("--release");
-    }
-    arguments.push("--message-format=json-render-diagnostics");
+    let which = if release {
+        &["--release", "--package", package, "--bin", binary][..]
+    } else {
+        &["--workspace", "--all-targets"]
+    };
+    let mut arguments = vec!["build", "--message-format=json-render-diagnostics"];
+    arguments.extend(which);
     let mut cargo = command("cargo", arguments).stdout(Stdio::piped()).spawn()?;
     let messages = cargo.stdout.take().context("cargo has no standard output")?;
     let mut executable = None;
     for line in BufReader::new(messages).lines() {
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
         if message["target"]["name"] == binary
+            && message["profile"]["test"] == false
             && let Some(path) = message["executable"].as_str()
         {
             executable = Some(PathBuf::from(path));

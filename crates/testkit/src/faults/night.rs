@@ -1,5 +1,5 @@
-//! A long study in which one trial of ten goes wrong: it ends, every outcome is what was injected, and what the machine
-//! or the evaluator spoilt has cost no trial.
+//! A long study in which one trial of ten goes wrong: it ends, every outcome is what was injected, and the
+//! search has all the trials it was given.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -71,12 +71,13 @@ pub fn night(setting: &Setting, trials: u32, table: &mut Table<'_>) -> Result<()
     })?;
     let records = records(&study)?;
     let tally = Tally::of(&records);
+    // What is handed in has an arm of its own, beside the search and its budget.
     table.same(
         format!("{} faults in a study of {trials} trials", trials / 10),
-        &format!("finished, {trials} spent"),
+        &format!("finished, {trials} of the search and {} handed in", trials / 10),
         &match state(&ended).as_str() {
             finished if finished.starts_with("finished") => {
-                format!("finished, {} spent", tally.spent())
+                format!("finished, {} of the search and {} handed in", tally.own, tally.handed_in)
             }
             other => other.to_owned(),
         },
@@ -90,15 +91,6 @@ pub fn night(setting: &Setting, trials: u32, table: &mut Table<'_>) -> Result<()
         }
     }
     table.same("  other trials spoilt", "none", &tally.others_spoilt());
-    table.same(
-        "  trials that machine or evaluator spoilt",
-        "all of them beyond the budget",
-        if tally.trials == trials + tally.spared {
-            "all of them beyond the budget"
-        } else {
-            "some counted"
-        },
-    );
     table.same("  processes left", "none", &left_running(&home));
     table.same("  verify", "ok", &verified(&home)?);
     Ok(())
@@ -162,10 +154,10 @@ fn strike(slot: &Path, struck: &mut BTreeSet<String>) -> std::io::Result<()> {
 /// Outcomes by what was injected.
 #[derive(Default)]
 struct Tally {
-    /// Trials that ended, without the baseline.
-    trials: u32,
-    /// Those that evaluator or machine spoilt.
-    spared: u32,
+    /// Trials of the search that ended, without those that evaluator or machine spoilt.
+    own: u32,
+    /// Trials that ended and carried a fault.
+    handed_in: u32,
     /// Causes by the kind of fault.
     injected: BTreeMap<String, BTreeMap<String, u32>>,
     /// Failures of other trials that are not an edit's.
@@ -184,25 +176,23 @@ impl Tally {
             if *trial == TrialNo::BASELINE {
                 continue;
             }
-            tally.trials += 1;
             let (cause, blame) = match outcome {
                 Outcome::Valid { .. } => ("valid", None),
                 Outcome::Failed(failure) => (failure.cause.name(), Some(failure.blame)),
             };
-            tally.spared += u32::from(blame.is_some_and(Blame::spares_the_trial));
             let hypothesis = hypotheses.get(trial).map(String::as_str).unwrap_or_default();
             if KINDS.iter().any(|(kind, ..)| *kind == hypothesis) {
+                tally.handed_in += 1;
                 let causes = tally.injected.entry(hypothesis.to_owned()).or_default();
                 *causes.entry(cause.to_owned()).or_default() += 1;
-            } else if blame.is_some_and(|blame| blame != Blame::Edit) {
+                continue;
+            }
+            tally.own += u32::from(!blame.is_some_and(Blame::spares_the_trial));
+            if blame.is_some_and(|blame| blame != Blame::Edit) {
                 tally.others.push(format!("{trial} {cause}"));
             }
         }
         tally
-    }
-
-    fn spent(&self) -> u32 {
-        self.trials - self.spared
     }
 
     fn others_spoilt(&self) -> String {

@@ -260,7 +260,8 @@ impl<'a> Scene<'a> {
 
     /// A second Empiric is turned away; a slot's directory that is deleted while it is in use spoils no trial.
     fn shared_and_without_slots(&mut self, table: &mut Table<'_>) -> Result<()> {
-        self.trials += 12;
+        // Long enough for a second Empiric to come while the first is at work, on a busy machine too.
+        self.trials += 30;
         let session = self.home.start(self.setting.run(self.trials))?;
         session.until("leased").context("nothing ran")?;
         let (code, said) = say(&self.home, &self.setting.run(self.trials))?;
@@ -288,6 +289,8 @@ impl<'a> Scene<'a> {
             format!("exit {:?}, {deleted} deleted, blamed: [{}]", ended.code, blamed.join(", ")),
             ended.code == Some(0) && deleted > 0 && blamed.is_empty(),
         );
+        let new = self.history.records.get(before..).unwrap_or_default();
+        self.spoilt += new.iter().map(|record| u32::from(spared(&record.event))).sum::<u32>();
         table.same("  verify", "ok", &verified(&self.home)?);
         Ok(())
     }
@@ -383,6 +386,12 @@ fn blamed(event: &Event) -> Option<String> {
     let Event::Concluded { trial, outcome: Outcome::Failed(failure) } = event else { return None };
     let own = failure.phase != Phase::Static && !failure.blame.spares_the_trial();
     own.then(|| format!("{trial} {failure}"))
+}
+
+/// Whether this event ends a trial by what the machine did.
+fn spared(event: &Event) -> bool {
+    let Event::Concluded { outcome: Outcome::Failed(failure), .. } = event else { return false };
+    failure.blame.spares_the_trial()
 }
 
 /// Trials of the study.
