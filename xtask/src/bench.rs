@@ -56,7 +56,7 @@ pub(crate) fn decide(words: &[&str]) -> anyhow::Result<ExitCode> {
 
 /// What looking at a large study costs: every endpoint of the server, and its memory. It fails when an aim is not met.
 pub(crate) fn serve(words: &[&str]) -> anyhow::Result<ExitCode> {
-    let run = ["run", "--release", "--package", "empiric-serve", "--example", "bench", "--"];
+    let run = ["run", "--release", "--package", "empiric-serve", "--example", "serve-bench", "--"];
     must(command("cargo", run).args(words))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -316,9 +316,10 @@ impl<'a> Study<'a> {
             }
             let answer = lines.next().context("the server went away")??;
             let what = format!("mcp, asked for {}", question["params"]["name"]);
-            found.extend(unseen(&what, answer.as_bytes()));
+            found.extend(unseen_in_json(&what, answer.as_bytes()));
             let answer: Value = serde_json::from_str(&answer)?;
             let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+            found.extend(unseen_in_json(&what, text.as_bytes()));
             let forged = ["\\nSYSTEM", "\\n[end of data]", "\\n</data>"];
             if forged.iter().any(|forged| text.contains(forged)) {
                 found.push(format!("`empiric {what}` tells words of others unquoted"));
@@ -347,7 +348,8 @@ impl<'a> Study<'a> {
         for page in [vec!["trials"], vec!["status"], vec!["lineage"], vec!["trials", "--json"]] {
             let mut look = self.empiric(page[0]);
             let output = look.args(&page[1..]).output()?;
-            found.extend(unseen(&page.join(" "), &output.stdout));
+            let look = if page.contains(&"--json") { unseen_in_json } else { unseen };
+            found.extend(look(&page.join(" "), &output.stdout));
         }
         let output = self.empiric("report").output()?;
         let page = fs::read(String::from_utf8_lossy(&output.stdout).trim())?;
@@ -361,17 +363,22 @@ impl<'a> Study<'a> {
     }
 }
 
+/// The same of JSON, which could spell them out. An escaped backslash begins no escape: a program may quote itself.
+fn unseen_in_json(what: &str, bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes).replace(r"\\", "");
+    let spelt = [r"\u001b", r"\u009b", r"\u202e", r"\u2028"].iter().any(|it| text.contains(it));
+    unseen(what, if spelt { b"\x1b" } else { bytes })
+}
+
 /// Text that a person, a page or a model would be shown and that holds what is not seen.
 fn unseen(what: &str, bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
-    let escaped =
-        ["\\u001b", "\\u009b", "\\u202e", "\\u2028"].iter().any(|escape| text.contains(escape));
     let hidden = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
             || matches!(c, '\u{e0000}'..='\u{e0fff}')
     };
-    let shows = escaped || text.chars().any(hidden);
+    let shows = text.chars().any(hidden);
     shows.then(|| format!("`empiric {what}` shows characters that are not seen, or act"))
 }
 
