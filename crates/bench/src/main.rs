@@ -48,7 +48,8 @@ fn read(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Words> {
         bail!("{USAGE}");
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut read = Words { exe: PathBuf::new(), trials: 5000, slots: cores };
+    // A unit waits for the kernel now and then; twice as many slots as cores keep the cores busy meanwhile.
+    let mut read = Words { exe: PathBuf::new(), trials: 5000, slots: 2 * cores };
     while let Some(name) = words.next() {
         let value = words.next().with_context(|| format!("a value is missing; {USAGE}"))?;
         let number =

@@ -42,11 +42,20 @@ const KINDS: [Kind; 10] = [
     ("evaluator writes rubbish", "malformed_result", "echo rubbish >> \"$EMPIRIC_OUT/model.toml\""),
 ];
 
-/// What the evaluator does first: its own faults, which artefacts of faulty trials set off.
+/// What the evaluator does first: its own faults, which artefacts of faulty trials set off, and those of one model in
+/// 24, whoever made it.
 const EVALUATOR_FAULTS: &str = r#"case "$(tail -n 1 "$EMPIRIC_ARTIFACTS/model.toml")" in
   crash) kill -SEGV $$ ;;
   rubbish) echo rubbish > "$EMPIRIC_RESULT"; exit 0 ;;
 esac
+if [ $(( $(cksum < "$EMPIRIC_ARTIFACTS/model.toml" | cut -d ' ' -f 1) % 24 )) = 3 ]; then kill -SEGV $$; fi
+"#;
+
+/// What the recipe does last: the machine loses another model in 24.
+const MACHINE_FAULTS: &str = r#"if [ $(( $(cksum < knobs.toml | cut -d ' ' -f 1) % 24 )) = 4 ]; then
+  echo always > "$EMPIRIC_OUT/victim"
+  sleep 1000000
+fi
 "#;
 
 /// Runs a study of `trials` trials, a tenth of them faulty.
@@ -58,6 +67,7 @@ pub fn night(setting: &Setting, trials: u32, table: &mut Table<'_>) -> Result<()
     let (study, task) = (home.path().join("study"), home.path().join("task"));
     let text = fs::read_to_string(task.join("evaluate.sh"))?;
     fs::write(task.join("evaluate.sh"), format!("{EVALUATOR_FAULTS}{text}"))?;
+    fs::write(task.join("recipe/train.sh"), format!("{TRAIN}{MACHINE_FAULTS}"))?;
     // Far above what a replicate takes on a busy machine, so that nothing but what is injected runs into it.
     let text = fs::read_to_string(task.join("task.toml"))?;
     fs::write(task.join("task.toml"), text.replace("wall = \"2s\"", "wall = \"4s\""))?;
@@ -90,6 +100,12 @@ pub fn night(setting: &Setting, trials: u32, table: &mut Table<'_>) -> Result<()
             table.same(format!("  {kind}"), &format!("{injected} {cause}"), &words.join(", "));
         }
     }
+    table.add(
+        "  trials that evaluator or machine spoilt",
+        "some, beyond its budget",
+        format!("{} and {}, beyond its budget", tally.by_evaluator, tally.by_machine),
+        tally.own == trials && tally.by_evaluator + tally.by_machine > 0,
+    );
     table.same("  other trials spoilt", "none", &tally.others_spoilt());
     table.same("  processes left", "none", &left_running(&home));
     table.same("  verify", "ok", &verified(&home)?);
@@ -156,6 +172,10 @@ fn strike(slot: &Path, struck: &mut BTreeSet<String>) -> std::io::Result<()> {
 struct Tally {
     /// Trials of the search that ended, without those that evaluator or machine spoilt.
     own: u32,
+    /// Trials of the search that the evaluator spoilt.
+    by_evaluator: u32,
+    /// Trials of the search that the machine spoilt.
+    by_machine: u32,
     /// Trials that ended and carried a fault.
     handed_in: u32,
     /// Causes by the kind of fault.
@@ -187,8 +207,13 @@ impl Tally {
                 *causes.entry(cause.to_owned()).or_default() += 1;
                 continue;
             }
-            tally.own += u32::from(!blame.is_some_and(Blame::spares_the_trial));
-            if blame.is_some_and(|blame| blame != Blame::Edit) {
+            match (cause, blame) {
+                ("evaluator_crash", Some(Blame::Evaluator)) => tally.by_evaluator += 1,
+                ("sandbox_failed", Some(Blame::Infra)) => tally.by_machine += 1,
+                _ => tally.own += 1,
+            }
+            let usual = ["evaluator_crash", "sandbox_failed"].contains(&cause);
+            if !usual && blame.is_some_and(|blame| blame != Blame::Edit) {
                 tally.others.push(format!("{trial} {cause}"));
             }
         }
