@@ -47,12 +47,13 @@ pub enum Door {
 }
 
 /// Every door, in the order of a study's life.
-pub const ALL: [Door; 34] = [
+pub const ALL: [Door; 40] = [
     Door::StudyFile,
     Door::Recover,
     Door::Append("study_opened"),
     Door::Append("session_started"),
     Door::Append("segment_opened"),
+    Door::Append("staffed"),
     Door::Lease,
     Door::Append("leased"),
     Door::Materialize,
@@ -65,6 +66,11 @@ pub const ALL: [Door; 34] = [
     Door::Verdict,
     Door::Append("concluded"),
     Door::Append("asked"),
+    Door::Append("called"),
+    Door::Append("rehearsed"),
+    Door::Append("idea_added"),
+    Door::Append("idea_changed"),
+    Door::Append("learned"),
     Door::Tree,
     Door::Commit,
     Door::Append("proposed"),
@@ -83,10 +89,6 @@ pub const ALL: [Door; 34] = [
     Door::Append("finished"),
     Door::Append("ablation_opened"),
 ];
-
-/// Events that no walk through the doors appends yet: ideas, and what only a study with models does.
-pub const NOT_WALKED: [&str; 6] =
-    ["staffed", "called", "rehearsed", "idea_added", "idea_changed", "learned"];
 
 /// Which side of a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +210,6 @@ mod tests {
         let appended: BTreeSet<&str> = ALL
             .into_iter()
             .filter_map(|door| if let Door::Append(event) = door { Some(event) } else { None })
-            .chain(NOT_WALKED)
             .collect();
         assert_eq!(appended, BTreeSet::from(empiric_core::Event::NAMES));
         for point in Point::all() {

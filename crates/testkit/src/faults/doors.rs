@@ -3,17 +3,30 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Result;
-use empiric_core::{Budget, TrialNo};
+use empiric_core::{Budget, IdeaChange, IdeaNo, Reach, Sketch, TrialNo};
 use empiric_doors::{Door, Point};
 use empiric_ledger::{Inbox, Request, Submission};
+use serde_json::{Value, json};
 
 use super::{Setting, Table, events, history::History, left_running, state, verified};
-use crate::tasks::WINNING_KNOBS;
+use crate::{
+    model::{Asked, ModelServer, Said, Say, ToolUse},
+    tasks::WINNING_KNOBS,
+};
 
 /// What makes the program end itself at a point; only programs built with debug assertions know it.
 const CRASH_AT: &str = "EMPIRIC_CRASH_AT";
-/// Enough for some proposals and the closing comparison; the trial handed in has an arm of its own.
+/// Enough for some proposals and the closing comparison, in each of two arms; the trial handed in has one of its own.
 const TRIALS: u32 = 8;
+const ALL_TRIALS: u32 = 2 * TRIALS + 1;
+
+/// What a model has to try before it hands an edit in.
+const SMOKE: &str = r#"[[stage]]
+name = "smoke"
+run = ["sh", "train.sh"]
+limits = { wall = "10s" }
+
+"#;
 
 /// Lets one study die at every point of [`empiric_doors::ALL`] in turn, resumed by the same command each time.
 ///
@@ -24,7 +37,14 @@ const TRIALS: u32 = 8;
 pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     let home = setting.home()?;
     let study = home.path().join("study");
-    let words = setting.run(TRIALS);
+    let task = home.path().join("task/task.toml");
+    let text = fs_err::read_to_string(&task)?;
+    fs_err::write(&task, text.replacen("[[stage]]", &format!("{SMOKE}[[stage]]"), 1))?;
+    let server = ModelServer::start(mind)?;
+    let mut words = setting.run(TRIALS);
+    let arms = ["--arm", "tuner", "--arm", "specialists", "--model", "test/one", "--base-url"];
+    words.extend(arms.map(str::to_owned));
+    words.push(server.url());
     let mut history = History::default();
     let (mut points, mut missed, mut left, mut faults) = (0, Vec::new(), Vec::new(), Vec::new());
     for point in Point::all() {
@@ -57,7 +77,7 @@ pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     };
     let every = format!("all {points} passed");
     table.same(format!("a hard exit at {points} doors"), &every, &all(missed, &every));
-    table.same("  then", &format!("finished with {} trials", TRIALS + 1), &state(&ended));
+    table.same("  then", &format!("finished with {ALL_TRIALS} trials"), &state(&ended));
     history.tell(table);
     table.same("  processes left, each time", "none", &all(left, "none"));
     table.same("  verify, each time", "ok", &all(faults, "ok"));
@@ -73,11 +93,26 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
         return Ok(fs_err::write(evaluator, format!("{text}# {point}\n"))?);
     }
     let note = || Request::Note { text: point.to_string() };
+    let idea = || Request::IdeaAdd {
+        sketch: Sketch {
+            text: point.to_string(),
+            reach: Reach::Parameter,
+            surface: None,
+            priority: empiric_core::idea::Level::default(),
+            risk: empiric_core::idea::Level::default(),
+        },
+    };
+    let (drop, reason) = (IdeaNo(1), "enough of it".to_owned());
     let budget = Budget { trials: Some(TRIALS), ..Budget::default() };
     let needed = [
         (Door::Request, Request::Submit { submission: winning() }),
         (Door::Append("noted"), note()),
         (Door::Answered, note()),
+        (Door::Append("idea_added"), idea()),
+        (
+            Door::Append("idea_changed"),
+            Request::IdeaChange { idea: drop, change: IdeaChange::Dropped { reason } },
+        ),
         (Door::Append("budget_set"), Request::Budget { budget }),
         (Door::Append("paused"), Request::Pause),
         (Door::Append("resumed"), Request::Resume),
@@ -93,6 +128,34 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A model that turns a knob, tries it, and writes down what it thinks it has learnt before it hands it in.
+fn mind(asked: &Asked) -> Say {
+    // Another number in every conversation.
+    let number = asked.texts.iter().take(2).flat_map(|text| text.bytes());
+    let number = number.fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let use_of = |name: &str, arguments: Value| ToolUse { name: name.to_owned(), arguments };
+    let calls = match asked.results {
+        0 => {
+            let rate = 0.2 + f64::from(number % 100_000) / 1e6;
+            let knobs =
+                format!("rate = {rate}\nwidth = 12\ndecay = 0.5\nwarmup = 30\nclip = 2.0\n");
+            vec![
+                use_of("write_file", json!({"path": "knobs.toml", "text": knobs})),
+                use_of("smoke", json!({})),
+                use_of(
+                    "add_insight",
+                    json!({"text": format!("rates, {number}"), "trials": ["t0"]}),
+                ),
+            ]
+        }
+        _ => vec![use_of(
+            "submit",
+            json!({"hypothesis": format!("more of the rate, {number}"), "direction": "decrease", "size": 0.1, "reach": "parameter"}),
+        )],
+    };
+    Say::Reply(Said { calls, ..Said::default() })
 }
 
 /// A trial that is kept for certain, so that there is a champion to close with, and not without a quarantine: it comes
