@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
     machine,
-    tools::{build, command, must, say, works},
+    tools::{build, command, must, root, say, works},
 };
 
 /// What Empiric costs per trial, and how busy its slots are.
@@ -13,6 +13,17 @@ pub(crate) fn engine(words: &[&str]) -> anyhow::Result<ExitCode> {
     let exe = build("empiric-cli", "empiric", true)?;
     let bench = build("empiric-bench", "empiric-bench", true)?;
     must(command(bench, ["engine", "--exe"]).arg(exe).args(words))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ten specialists through a study of `tasks/golf`. It fails when a request is not in the ledger, an edit lies outside its
+/// role's surface, or the study does not replay.
+pub(crate) fn specialists(words: &[&str]) -> anyhow::Result<ExitCode> {
+    machine::ready()?;
+    let exe = build("empiric-cli", "empiric", true)?;
+    let bench = build("empiric-bench", "empiric-bench", true)?;
+    let golf = root().join("tasks/golf");
+    must(command(bench, ["specialists", "--exe"]).arg(exe).arg("--task").arg(golf).args(words))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,11 +35,14 @@ usage: cargo xtask <what>
   book [--shots]    the generated pages of docs/, and the book where mdBook is installed; --shots pictures a study
   interop [STUDY]   exports read back by DuckDB, Polars, TensorBoard, RO-Crate's reader and an MLflow server, all from PyPI
   bench engine [--trials N] [--slots N]
-                    what Empiric itself costs per trial, and how busy it keeps its slots
+                    what Empiric itself costs per trial, with the tuner and with a model that answers at once, and how
+                    busy it keeps its slots
   bench decide [--short] [--studies N] [--trials N] [--threads N]
                     what its verdicts are worth over simulated studies: error, power, price, bias
   bench serve [--trials N] [--asks N]
                     what looking at a study of 100,000 trials costs: every endpoint, and the server's memory
+  bench specialists [--trials N] [--slots N]
+                    ten roles through a study of tasks/golf by a scripted model server: ownership, record, replay
   bench digest      what the digest that proposers read costs, and how large it is
   bench search [--trials N] [--seeds N] [--only FUNCTION]
                     tuner and policies against Optuna, on noisy functions written as recipes";
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["interop", study] => interop::run(Some(study)),
         ["bench", "engine", ref more @ ..] => bench::engine(more),
         ["bench", "search", ref more @ ..] => bench::search(more),
+        ["bench", "specialists", ref more @ ..] => bench::specialists(more),
         ["bench", "digest"] => bench::digest(),
         ["bench", "decide", ref more @ ..] => bench::decide(more),
         ["bench", "serve", ref more @ ..] => bench::serve(more),

@@ -58,10 +58,16 @@ const EDGES: [(&str, &[&str]); 23] = [
         ],
     ),
     ("arena", &["agents", "core", "decide", "search"]),
-    ("bench", &["agents", "core", "engine", "evaluate", "sandbox", "tasks"]),
+    (
+        "bench",
+        &["agents", "core", "engine", "evaluate", "ledger", "llm", "sandbox", "tasks", "testkit"],
+    ),
     (
         "testkit",
-        &["agents", "core", "decide", "doors", "evaluate", "ledger", "lineage", "report", "tasks"],
+        &[
+            "agents", "core", "decide", "doors", "evaluate", "ledger", "lineage", "llm", "report",
+            "tasks",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -5,7 +5,9 @@
 //! is. Its network is one door, behind which the metering proxy sits: that holds the key, pays from the purse and records
 //! what is said. Nothing that the agent prints is believed but as words; the edit is read from the tree.
 
+mod brake;
 mod driver;
+mod outfit;
 mod transcript;
 mod tree;
 
@@ -26,16 +28,20 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
+pub use brake::Brake;
 pub use driver::{Driver, Version};
+pub use outfit::{Installed, Outfit, installed};
 pub use transcript::Transcript;
 
-use crate::{Brief, Proposal, Proposer};
+use crate::{Brief, Proposal, Proposer, errands::Halt};
 
 /// Where an agent finds its work tree and its home in bubblewrap; no place where programs are installed.
 const WORK: &str = "/agent/tree";
 const HOME: &str = "/agent/home";
 /// Most bytes of a transcript that are kept of each end.
 const KEPT: usize = 2 << 20;
+/// What a proposal's place is called, before its trial.
+const PLACE: &str = "proposal-";
 
 /// Everything that a command-line agent needs.
 pub struct CommandOptions {
@@ -43,14 +49,29 @@ pub struct CommandOptions {
     pub name: String,
     /// Which agent it is.
     pub driver: Driver,
-    /// The program, an absolute path.
-    pub program: PathBuf,
+    /// Where the program is, and how it is held.
+    pub held: Held,
     /// The model, in the agent's words; its own choice where none.
     pub model: Option<String>,
-    /// Further directories that the program needs to read.
-    pub see: Vec<PathBuf>,
     /// A directory for work trees; nobody else's.
     pub room: PathBuf,
+    /// The way to its model.
+    pub proxy: Arc<Proxy>,
+    /// The arm that pays.
+    pub arm: String,
+    /// What tokens derive from; they are good for one visit.
+    pub seed: u64,
+    /// Ends all runs when a session does.
+    pub brake: Brake,
+}
+
+/// A program, and how it is held.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// Further directories that the program needs to read.
+    pub see: Vec<PathBuf>,
     /// The program whose `__unit` verb is the sandbox helper.
     pub exe: PathBuf,
     /// How it is held.
@@ -59,12 +80,6 @@ pub struct CommandOptions {
     pub cgroup: Cgroup,
     /// What it may use besides models.
     pub limits: Limits,
-    /// The way to its model.
-    pub proxy: Arc<Proxy>,
-    /// The arm that pays.
-    pub arm: String,
-    /// What tokens derive from; they are good for one visit.
-    pub seed: u64,
 }
 
 /// A command-line agent.
@@ -74,6 +89,27 @@ pub struct CommandAgent {
     zygote: Zygote,
 }
 
+/// Why a program is no agent here.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// At this level nothing would keep it to its own door.
+    #[error(
+        "a command-line agent needs bubblewrap: at sandbox level landlock nothing keeps it to its own door"
+    )]
+    Landlock,
+    /// It does not run, or not to a good end.
+    #[error("ask {program} for its version: {why}", program = program.display())]
+    Dumb {
+        /// The program.
+        program: PathBuf,
+        /// How it ended.
+        why: String,
+    },
+    /// The machine refuses.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
 /// What came of one run.
 struct Ran {
     transcript: Transcript,
@@ -81,7 +117,7 @@ struct Ran {
     report: Report,
 }
 
-impl CommandAgent {
+impl Held {
     /// What an agent may use besides models, unless said otherwise.
     #[must_use]
     pub fn limits() -> Limits {
@@ -96,41 +132,87 @@ impl CommandAgent {
         }
     }
 
-    /// Finds out which version the program is, in a sandbox without any network.
+    /// The version that the program says it is, asked in a sandbox without any network.
     ///
     /// # Errors
-    /// When the sandbox cannot give it a door of its own, or the program does not run or does not say what it is.
-    pub fn new(options: CommandOptions) -> Result<Self, Failure> {
-        if options.level == Level::Landlock {
-            let why = "a command-line agent needs bubblewrap: at level landlock nothing keeps it to its own door";
-            return Err(infra(why));
+    /// When the sandbox cannot hold it, or the program does not run or does not say what it is.
+    pub fn version(&self, driver: &Driver) -> Result<Version, Unfit> {
+        if self.level == Level::Landlock {
+            return Err(Unfit::Landlock);
         }
-        let zygote = Zygote::new(&options.exe);
-        let mut agent = Self { options, version: Version::default(), zygote };
-        let probe = agent.options.driver.probe(&agent.options.program);
-        let ran = agent.place("probe").and_then(|place| {
-            let mut unit = agent.unit(&place, probe, BTreeMap::new())?;
-            unit.policy.network = Network::None;
-            unit.policy.limits.wall = Duration::from_mins(1);
-            agent
-                .zygote
-                .launch(&unit, None)
-                .and_then(empiric_sandbox::Launch::run)
-                .map_err(|error| infra(&error))
-        })?;
+        let dumb = |why: String| Unfit::Dumb { program: self.program.clone(), why };
+        let place = tempfile::Builder::new().prefix("empiric-agent-").tempdir()?;
+        let mut unit = self.unit(place.path(), driver.probe(&self.program), BTreeMap::new())?;
+        unit.policy.network = Network::None;
+        unit.policy.limits.wall = Duration::from_mins(1);
+        let ran = Zygote::new(&self.exe)
+            .launch(&unit, None)
+            .and_then(empiric_sandbox::Launch::run)
+            .map_err(|error| dumb(error.to_string()))?;
         let said = format!("{}\n{}", ran.stdout.text(), ran.stderr.text());
-        let program = agent.options.program.display();
-        if ran.ending != Ending::Exit(0) {
-            return Err(infra(&format!(
-                "ask {program} for its version: {}: {}",
-                ran.ending,
-                said.trim()
-            )));
+        match (ran.ending, Version::find(&said)) {
+            (Ending::Exit(0), Some(version)) => Ok(version),
+            // A program of one's own need not know the question.
+            (Ending::Exit(_), found) if matches!(driver, Driver::Other(_)) => {
+                Ok(found.unwrap_or_default())
+            }
+            (Ending::Exit(0), None) => Err(dumb(format!("it says none: {}", said.trim()))),
+            (ending, _) => Err(dumb(format!("{ending}: {}", said.trim()))),
         }
-        agent.version = Version::find(&said).ok_or_else(|| {
-            infra(&format!("ask {program} for its version: it says none: {}", said.trim()))
-        })?;
-        Ok(agent)
+    }
+
+    /// A unit of the program whose tree and home are in `place`.
+    fn unit(
+        &self,
+        place: &Path,
+        argv: Vec<String>,
+        env: BTreeMap<String, String>,
+    ) -> Result<Unit, std::io::Error> {
+        let Self { level, cgroup, limits, see, program, .. } = self;
+        for part in ["tree", "home"] {
+            fs_err::create_dir_all(place.join(part))?;
+        }
+        let tree = View { host: place.join("tree"), inside: WORK.into(), access: Access::Write };
+        let home = View { host: place.join("home"), inside: HOME.into(), access: Access::Write };
+        let mut policy = Policy::new(argv, level.path(&tree));
+        let dir = program.parent().unwrap_or(Path::new("/")).display();
+        policy.env.insert("PATH".into(), format!("{dir}:/usr/local/bin:/usr/bin:/bin"));
+        policy.env.insert("HOME".into(), level.path(&home).display().to_string());
+        policy.env.extend(env);
+        policy.views = driver::installation(program)?
+            .into_iter()
+            .chain(see.iter().cloned())
+            .map(|path| View::same(path, Access::Read))
+            .collect();
+        policy.views.extend([tree, home]);
+        policy.limits = limits.clone();
+        Ok(Unit { policy, level: *level, cgroup: cgroup.clone(), record: record(place) })
+    }
+}
+
+/// Where one proposal is made. It goes with everything in it, whatever an agent did to its permissions.
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        empiric_sandbox::remove(&self.0).ok();
+    }
+}
+
+/// Where the sandbox writes down what runs in `place`.
+fn record(place: &Path) -> PathBuf {
+    place.join("agent.alive")
+}
+
+impl CommandAgent {
+    /// An agent that is what its program says it is.
+    ///
+    /// # Errors
+    /// As [`Held::version`].
+    pub fn new(options: CommandOptions) -> Result<Self, Unfit> {
+        let version = options.held.version(&options.driver)?;
+        let zygote = Zygote::new(&options.held.exe);
+        Ok(Self { options, version, zygote })
     }
 
     /// The version that the program says it is.
@@ -139,55 +221,21 @@ impl CommandAgent {
         &self.version
     }
 
-    fn place(&self, what: &str) -> Result<tempfile::TempDir, Failure> {
+    fn place(&self, trial: TrialNo) -> std::io::Result<Place> {
         let room = &self.options.room;
-        let place = fs_err::create_dir_all(room)
-            .and_then(|()| tempfile::Builder::new().prefix(&format!("{what}-")).tempdir_in(room))
-            .map_err(|error| infra(&error))?;
-        for part in ["tree", "home"] {
-            fs_err::create_dir(place.path().join(part)).map_err(|error| infra(&error))?;
-        }
-        Ok(place)
+        self.options.brake.sweep(room)?;
+        fs_err::create_dir_all(room)?;
+        let dir = tempfile::Builder::new().prefix(&format!("{PLACE}{trial}-")).tempdir_in(room)?;
+        Ok(Place(dir.keep()))
     }
 
-    fn unit(
-        &self,
-        place: &tempfile::TempDir,
-        argv: Vec<String>,
-        env: BTreeMap<String, String>,
-    ) -> Result<Unit, Failure> {
-        let CommandOptions { level, cgroup, limits, see, program, .. } = &self.options;
-        let tree =
-            View { host: place.path().join("tree"), inside: WORK.into(), access: Access::Write };
-        let home =
-            View { host: place.path().join("home"), inside: HOME.into(), access: Access::Write };
-        let mut policy = Policy::new(argv, level.path(&tree));
-        let dir = program.parent().unwrap_or(Path::new("/")).display();
-        policy.env.insert("PATH".into(), format!("{dir}:/usr/local/bin:/usr/bin:/bin"));
-        policy.env.insert("HOME".into(), level.path(&home).display().to_string());
-        policy.env.extend(env);
-        let seen = driver::installation(program).map_err(|error| infra(&error))?;
-        policy.views = seen
-            .into_iter()
-            .chain(see.iter().cloned())
-            .map(|path| View::same(path, Access::Read))
-            .collect();
-        policy.views.extend([tree, home]);
-        policy.limits = limits.clone();
-        Ok(Unit {
-            policy,
-            level: *level,
-            cgroup: cgroup.clone(),
-            record: place.path().join("agent.alive"),
-        })
-    }
-
-    fn run(&self, brief: &Brief, place: &tempfile::TempDir, prompt: &str) -> Result<Ran, Failure> {
-        let CommandOptions { driver, program, model, level, proxy, arm, name, seed, .. } =
+    fn run(&self, brief: &Brief, place: &Path, prompt: &str) -> Result<Ran, Failure> {
+        let CommandOptions { driver, held, model, proxy, arm, name, seed, brake, .. } =
             &self.options;
-        let token = token(*seed, brief.trial);
+        let nth = brief.errands.called();
+        let token = token(*seed, brief.trial, nth);
         let secret = Secret::new(&token).ok_or_else(|| infra("make a token"))?;
-        let own = match level {
+        let own = match held.level {
             Level::Bwrap => None,
             Level::Landlock | Level::None => {
                 Some(TcpListener::bind("127.0.0.1:0").map_err(|error| infra(&error))?)
@@ -197,24 +245,28 @@ impl CommandAgent {
             Some(listener) => listener.local_addr().map_err(|error| infra(&error))?.port(),
             None => DOOR,
         };
-        let command = driver.command(
-            program,
-            model.as_deref(),
-            prompt,
-            &format!("http://127.0.0.1:{port}"),
-            &token,
-        );
-        let mut unit = self.unit(place, command.argv, command.env)?;
+        let base = format!("http://127.0.0.1:{port}");
+        let command = driver.command(&held.program, model.as_deref(), prompt, &base, &token);
+        let mut unit =
+            held.unit(place, command.argv, command.env).map_err(|error| infra(&error))?;
         unit.policy.network = if own.is_some() { Network::Full } else { Network::Door };
         let mut launch = self.zygote.launch(&unit, None).map_err(|error| infra(&error))?;
+        let Some(_held) = brake.hold(&launch).map_err(|error| infra(&error))? else {
+            return Err(infra("the session ends"));
+        };
         let listener = match own {
             Some(listener) => listener,
             None => launch.door().map_err(|error| infra(&error))?,
         };
-        let origin = Origin { arm: arm.clone(), role: name.clone(), trial: brief.trial, nth: 0 };
+        let origin = Origin { arm: arm.clone(), role: name.clone(), trial: brief.trial, nth };
         let visit = proxy.admit(listener, origin, secret).map_err(|error| infra(&error))?;
-        let report = launch.run().map_err(|error| infra(&error))?;
+        let report = launch.run().map_err(|error| {
+            // A helper that died before it could end its unit leaves that to whoever has its record.
+            empiric_sandbox::reap_orphans(&unit.record).ok();
+            infra(&error)
+        });
         let tally = visit.end();
+        let report = report?;
         let transcript = driver.read(&report.stdout.text(), &report.stderr.text());
         Ok(Ran { transcript, tally, report })
     }
@@ -223,6 +275,10 @@ impl CommandAgent {
 impl Proposer for CommandAgent {
     fn name(&self) -> &str {
         &self.options.name
+    }
+
+    fn asks_models(&self) -> bool {
+        true
     }
 
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {
@@ -238,21 +294,28 @@ impl Proposer for CommandAgent {
             (operator, [one, ..]) => (brief.sources.files(*one)?, operator),
             (operator, []) => (brief.sources.files(TrialNo::BASELINE)?, operator),
         };
-        let place = self.place(&brief.trial.to_string())?;
-        let root = place.path().join("tree");
+        let place = self.place(brief.trial).map_err(|error| infra(&error))?;
+        let root = place.0.join("tree");
         tree::write(&root, &base).map_err(|error| infra(&error))?;
         let prompt = driver::prompt(brief, &base);
-        let ran = self.run(brief, &place, &prompt)?;
+        let ran = self.run(brief, &place.0, &prompt);
+        // What is there when an agent's money or its session ends in the midst of work is not its idea.
+        let ended = !matches!(&ran, Ok(Ran { report, .. }) if report.ending != Ending::Cancelled);
+        if ended && self.options.brake.is_pulled() {
+            return Err(brief.errands.halt(Halt::Cancelled));
+        }
+        let Ran { transcript, tally, report } = ran?;
+        if let Some(refused) = &tally.refused {
+            return Err(brief.errands.halt(Halt::Budget(refused.to_string())));
+        }
         let edits = tree::difference(&root, &base).map_err(|error| {
             Failure::new(Phase::Propose, Cause::ProposerFailed)
                 .excerpt(format!("read the agent's tree: {error}"))
         })?;
-        let Ran { transcript, tally, report } = ran;
-        if let Some(refused) = &tally.refused {
-            // What an agent leaves behind when its money ends in the midst of work is not its idea.
-            return Err(infra(&refused));
-        }
         if edits.is_empty() {
+            if let Some(why) = &tally.setup {
+                return Err(brief.errands.halt(Halt::Setup(why.clone())));
+            }
             return Err(barren(&transcript, &tally, &report));
         }
         let (text, prediction) = transcript.hypothesis();
@@ -268,6 +331,8 @@ impl Proposer for CommandAgent {
             detail: json!({
                 "agent": self.options.driver.name(),
                 "version": self.version.to_string(),
+                "model": self.options.model,
+                "command": self.options.driver.words(),
                 "session": transcript.session,
                 "ending": report.ending.to_string(),
                 "steps": transcript.steps,
@@ -306,9 +371,9 @@ fn infra(error: &(impl std::fmt::Display + ?Sized)) -> Failure {
         .excerpt(error.to_string())
 }
 
-/// A token that is good for one trial's visit. It guards nothing but the proxy's door.
-fn token(seed: u64, trial: TrialNo) -> String {
+/// A token that is good for one visit. It guards nothing but the proxy's door.
+fn token(seed: u64, trial: TrialNo, nth: u32) -> String {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(trial.0.into());
+    rng.set_stream(u64::from(trial.0) << 32 | u64::from(nth));
     format!("sk-ant-empiric-{:032x}", rng.random::<u128>())
 }

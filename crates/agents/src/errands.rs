@@ -52,6 +52,11 @@ pub trait Errands: Send + Sync {
     /// When the session ends before it is in the ledger.
     fn insight(&self, by: &str, insight: Insight) -> Result<(), Failure>;
 
+    /// Calls that were recorded for the trial before this proposal of it was begun.
+    fn called(&self) -> u32 {
+        0
+    }
+
     /// Says that no proposal can be made for now: the failure that the proposal is to end with leaves its trial open.
     fn halt(&self, halt: Halt) -> Failure;
 }

@@ -15,11 +15,14 @@ pub mod roster;
 mod specialist;
 mod tuner;
 
-pub use command::{CommandAgent, CommandOptions, Driver, Transcript, Version};
+pub use command::{
+    Brake, CommandAgent, CommandOptions, Driver, Held, Installed, Outfit, Transcript, Unfit,
+    Version, installed,
+};
 pub use edits::{EditError, EditFault, Edits, ReplaceError, Replacement, replace};
 pub use errands::{Changes, Errands, Halt, Rehearsed, Unserved};
 pub use null::Null;
 pub use proposer::{Brief, Files, Proposal, Proposer, SourceError, Sources, Staff};
-pub use registry::{Entry, Kit, PROPOSERS, Workbench, entry};
+pub use registry::{Entry, Kit, PROPOSERS, Unready, Workbench, entry};
 pub use specialist::Specialists;
 pub use tuner::{Random, Tuner, starved};

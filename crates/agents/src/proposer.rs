@@ -33,6 +33,11 @@ pub trait Proposer: Send + Sync {
         None
     }
 
+    /// Whether models are asked for its edits: caps on calls hold for it, and it is called off when a session ends.
+    fn asks_models(&self) -> bool {
+        self.staff().is_some()
+    }
+
     /// An edit that answers the brief's ask.
     ///
     /// # Errors

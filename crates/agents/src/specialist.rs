@@ -6,13 +6,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use empiric_core::{BlobId, Cause, Failure, Lore, Money, Phase, Role, Team, seed};
+use empiric_core::{
+    BlobId, Cause, Failure, Lore, Money, Phase, Role, Team,
+    quote::{self, Keep},
+    seed,
+};
 use empiric_llm::{ModelId, Models};
 use empiric_search::Allocation;
 use rand::RngExt;
 
 mod context;
-mod quote;
 mod session;
 mod tools;
 mod watch;
@@ -112,6 +115,13 @@ impl Specialists {
         let chosen = if options.len() < 2 { 0 } else { bandit.choose(&options, &mut rng) };
         self.team.models.get(chosen)?.parse().ok()
     }
+}
+
+/// Other people's words on lines of their own. The end is kept, since that is where programs say what went wrong.
+fn quoted(source: &str, text: &str, limit: usize) -> String {
+    let mut quoted = quote::quote(source, text, limit, Keep::Tail);
+    quoted.push('\n');
+    quoted
 }
 
 /// Tells a bandit how models stand: cost in units of the mean trial, by money where any was charged.

@@ -10,14 +10,15 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use empiric_agents::{
-    Brief, CommandAgent, CommandOptions, Driver, Files, Proposer, SourceError, Sources,
+    Brake, Brief, Changes, CommandAgent, CommandOptions, Driver, Errands, Files, Halt, Held,
+    Proposer, Rehearsed, SourceError, Sources, Unserved,
 };
-use empiric_core::{Ask, Blame, Cause, Money, Operator, TrialNo};
+use empiric_core::{Ask, Blame, Cause, Failure, Insight, Money, Operator, Sketch, TrialNo};
 use empiric_llm::{Caps, Catalogue, Dialect, Limits, Proxy, ProxyOptions, Purse, Scope, Timeouts};
 use empiric_sandbox::{Level, probe};
 use empiric_testkit::{
@@ -51,6 +52,7 @@ struct Kit {
     agent: CommandAgent,
     purse: Purse,
     room: tempfile::TempDir,
+    brake: Brake,
 }
 
 /// An agent before `url`; none where this machine cannot hold one.
@@ -76,24 +78,72 @@ fn kit(url: &str, limits: Limits, wall: Duration) -> Option<Kit> {
         most_output: 4_096,
     })
     .unwrap();
-    let room = tempfile::tempdir().unwrap();
+    let (room, brake) = (tempfile::tempdir().unwrap(), Brake::default());
     let agent = CommandAgent::new(CommandOptions {
         name: "claude".into(),
         driver: Driver::Claude,
-        program: example("agent"),
+        held: Held {
+            program: example("agent"),
+            see: Vec::new(),
+            exe: example("agent-unit"),
+            level: Level::Bwrap,
+            cgroup: found.cgroup,
+            limits: empiric_sandbox::Limits { wall, ..Held::limits() },
+        },
         model: Some("m".into()),
-        see: Vec::new(),
         room: room.path().join("agents"),
-        exe: example("agent-unit"),
-        level: Level::Bwrap,
-        cgroup: found.cgroup,
-        limits: empiric_sandbox::Limits { wall, ..CommandAgent::limits() },
         proxy: Arc::new(proxy),
         arm: "agents".into(),
         seed: 1,
+        brake: brake.clone(),
     })
     .unwrap();
-    Some(Kit { agent, purse, room })
+    Some(Kit { agent, purse, room, brake })
+}
+
+/// Does nothing, and remembers why no proposal could be made.
+#[derive(Default)]
+struct Halts(Mutex<Vec<Halt>>);
+
+impl Errands for Halts {
+    fn check(&self, no: TrialNo, changes: &Changes, surface: Option<&str>) -> Result<(), Failure> {
+        Unserved.check(no, changes, surface)
+    }
+
+    fn rehearse(&self, parent: TrialNo, changes: &Changes) -> Result<Rehearsed, String> {
+        Unserved.rehearse(parent, changes)
+    }
+
+    fn patch(&self, files: &Files, patch: &str) -> Result<Files, String> {
+        Unserved.patch(files, patch)
+    }
+
+    fn diff(&self, old: &Files, new: &Files) -> String {
+        Unserved.diff(old, new)
+    }
+
+    fn idea(&self, by: &str, sketch: Sketch) -> Result<(), Failure> {
+        Unserved.idea(by, sketch)
+    }
+
+    fn insight(&self, by: &str, insight: Insight) -> Result<(), Failure> {
+        Unserved.insight(by, insight)
+    }
+
+    fn halt(&self, halt: Halt) -> Failure {
+        self.0.lock().unwrap().push(halt.clone());
+        Unserved.halt(halt)
+    }
+}
+
+/// What halts a proposal of `kit`, after `cause`.
+fn halted(kit: &Kit) -> Vec<Halt> {
+    let halts = Arc::new(Halts::default());
+    let brief = Brief { errands: Arc::clone(&halts) as _, ..brief() };
+    let failure = kit.agent.propose(&brief).unwrap_err();
+    assert_eq!(failure.cause, Cause::Cancelled, "{failure:?}");
+    let halts = halts.0.lock().unwrap();
+    halts.clone()
 }
 
 fn brief() -> Brief {
@@ -200,10 +250,50 @@ fn an_agent_without_money_pauses_the_study_and_blames_no_idea() {
     let Some(kit) = kit(&server.url(), Limits { study: money, ..Limits::default() }, MINUTE) else {
         return;
     };
-    let failure = kit.agent.propose(&brief()).unwrap_err();
-    assert_eq!((failure.blame, &failure.cause), (Blame::Infra, &Cause::ProposerFailed));
-    assert!(failure.excerpt.contains("the budget of the study has no room"), "{failure:?}");
+    let halts = halted(&kit);
+    let [Halt::Budget(why)] = &halts[..] else { panic!("{halts:?}") };
+    assert!(why.contains("the budget of the study has no room"), "{why}");
     assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn an_agent_whose_key_is_not_accepted_says_so_and_blames_no_idea() {
+    let server = ModelServer::start(Script::always([Say::Fault(Fault::BadKey)])).unwrap();
+    let Some(kit) = kit(&server.url(), Limits::default(), MINUTE) else { return };
+    let halts = halted(&kit);
+    let [Halt::Setup(why)] = &halts[..] else { panic!("{halts:?}") };
+    assert!(why.contains("key is missing or not accepted") && !why.contains(KEY), "{why}");
+}
+
+#[test]
+fn an_agent_ends_with_its_session_and_none_begins_after() {
+    let server = ModelServer::start(mind(vec![shell("sleep 1000000")], "never said")).unwrap();
+    let Some(kit) = kit(&server.url(), Limits::default(), MINUTE) else { return };
+    std::thread::scope(|scope| {
+        let working = scope.spawn(|| halted(&kit));
+        // It has asked once, and is about to sleep or does.
+        while server.count() == 0 {
+            std::thread::yield_now();
+        }
+        kit.brake.pull();
+        assert_eq!(working.join().unwrap(), [Halt::Cancelled]);
+    });
+    assert_eq!(halted(&kit), [Halt::Cancelled]);
+    assert_eq!(server.count(), 1);
+    let left = fs_err::read_dir(kit.room.path().join("agents")).unwrap().count();
+    assert_eq!(left, 0, "nothing is left lying");
+}
+
+#[test]
+fn what_an_agent_of_an_earlier_session_left_is_cleared_away() {
+    let server = ModelServer::start(Script::always([Say::text("no idea")])).unwrap();
+    let Some(kit) = kit(&server.url(), Limits::default(), MINUTE) else { return };
+    let (left, other) = ("agents/proposal-t7-x/tree", "agents/somebody's");
+    fs_err::create_dir_all(kit.room.path().join(left)).unwrap();
+    fs_err::create_dir_all(kit.room.path().join(other)).unwrap();
+    kit.agent.propose(&brief()).unwrap_err();
+    assert!(!kit.room.path().join("agents/proposal-t7-x").exists());
+    assert!(kit.room.path().join(other).exists());
 }
 
 #[test]
@@ -274,17 +364,20 @@ fn without_bubblewrap_nothing_would_keep_it_to_its_door() {
     let refused = CommandAgent::new(CommandOptions {
         name: "x".into(),
         driver: Driver::Other(Vec::new()),
-        program: Path::new("/bin/true").into(),
+        held: Held {
+            program: Path::new("/bin/true").into(),
+            see: Vec::new(),
+            exe: example("agent-unit"),
+            level: Level::Landlock,
+            cgroup: probe().cgroup,
+            limits: Held::limits(),
+        },
         model: None,
-        see: Vec::new(),
         room: std::env::temp_dir(),
-        exe: example("agent-unit"),
-        level: Level::Landlock,
-        cgroup: probe().cgroup,
-        limits: CommandAgent::limits(),
         proxy: Arc::new(Proxy::new(proxy).unwrap()),
         arm: "x".into(),
         seed: 1,
+        brake: Brake::default(),
     });
-    assert!(refused.err().unwrap().excerpt.contains("needs bubblewrap"));
+    assert!(refused.err().unwrap().to_string().contains("needs bubblewrap"));
 }

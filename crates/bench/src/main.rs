@@ -3,7 +3,9 @@
 //! Prints counts and ratios, never a verdict: whoever reads them knows the machine. Built and run by
 //! `cargo xtask bench`, which hands over the `empiric` program whose `__unit` verb is the sandbox helper.
 
+mod instant;
 mod meter;
+mod specialists;
 mod steady;
 mod study;
 mod task;
@@ -19,11 +21,21 @@ use std::{
 
 use anyhow::{Context, bail};
 
-const USAGE: &str = "usage: empiric-bench engine --exe EMPIRIC [--trials N] [--slots N]";
+const USAGE: &str =
+    "usage: empiric-bench engine|specialists --exe EMPIRIC [--trials N] [--slots N] [--task DIR]";
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Engine,
+    Specialists,
+}
 
 /// What is asked on the command line.
 struct Words {
+    what: What,
     exe: PathBuf,
+    task: Option<PathBuf>,
     trials: u32,
     slots: usize,
 }
@@ -31,7 +43,11 @@ struct Words {
 fn main() -> anyhow::Result<ExitCode> {
     let words = read(std::env::args_os().skip(1))?;
     let scratch = tempfile::tempdir().context("make a directory for the studies")?;
-    match engine(&words, scratch.path()) {
+    let measured = match words.what {
+        What::Engine => engine(&words, scratch.path()),
+        What::Specialists => specialists::measure(&words, scratch.path()),
+    };
+    match measured {
         Err(error) if went_away(&error) => Ok(ExitCode::SUCCESS),
         ended => ended.map(|()| ExitCode::SUCCESS),
     }
@@ -44,18 +60,21 @@ fn went_away(error: &anyhow::Error) -> bool {
 }
 
 fn read(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Words> {
-    if words.next().is_none_or(|word| word != "engine") {
-        bail!("{USAGE}");
-    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // A unit waits for the kernel now and then; twice as many slots as cores keep the cores busy meanwhile.
-    let mut read = Words { exe: PathBuf::new(), trials: 5000, slots: 2 * cores };
+    let (what, trials, slots) = match words.next().as_deref().and_then(|word| word.to_str()) {
+        Some("engine") => (What::Engine, 5000, 2 * cores),
+        Some("specialists") => (What::Specialists, 300, 8),
+        Some(_) | None => bail!("{USAGE}"),
+    };
+    let mut read = Words { what, exe: PathBuf::new(), task: None, trials, slots };
     while let Some(name) = words.next() {
         let value = words.next().with_context(|| format!("a value is missing; {USAGE}"))?;
         let number =
             || value.to_str().and_then(|text| text.parse::<u32>().ok()).context("not a number");
         match name.to_str() {
             Some("--exe") => read.exe = value.into(),
+            Some("--task") => read.task = Some(value.into()),
             Some("--trials") => read.trials = number()?.max(2),
             Some("--slots") => read.slots = number()?.max(1) as usize,
             _ => bail!("{} is unknown; {USAGE}", name.display()),
@@ -68,7 +87,12 @@ fn read(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Words> {
 }
 
 fn engine(words: &Words, scratch: &Path) -> anyhow::Result<()> {
-    throughput::measure(words, scratch)?;
+    let tuner = throughput::tuner(words, scratch)?;
+    let models = throughput::models(words, scratch)?;
+    say(format!(
+        "  with models that answer at once {models:.1} trials/s, with the tuner {tuner:.1}: {:.1} % fewer",
+        100.0 * (1.0 - models / tuner)
+    ))?;
     for slots in [4, 8, 16] {
         utilisation::measure(words, scratch, slots)?;
     }

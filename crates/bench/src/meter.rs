@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use empiric_agents::{Brief, Proposal, Proposer};
+use empiric_agents::{Brief, Proposal, Proposer, Staff};
 use empiric_core::Failure;
 use nix::{
     sys::{
@@ -91,10 +91,15 @@ pub(crate) fn peak_memory() -> anyhow::Result<u64> {
 }
 
 /// A proposer whose CPU time is counted.
-#[derive(Default)]
 pub(crate) struct Metered<P> {
     proposer: P,
     micros: AtomicU64,
+}
+
+impl<P> Metered<P> {
+    pub(crate) fn new(proposer: P) -> Self {
+        Self { proposer, micros: AtomicU64::new(0) }
+    }
 }
 
 impl<P: Proposer> Proposer for Metered<P> {
@@ -104,6 +109,14 @@ impl<P: Proposer> Proposer for Metered<P> {
 
     fn ahead(&self, slots: usize) -> usize {
         self.proposer.ahead(slots)
+    }
+
+    fn staff(&self) -> Option<Staff> {
+        self.proposer.staff()
+    }
+
+    fn asks_models(&self) -> bool {
+        self.proposer.asks_models()
     }
 
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {

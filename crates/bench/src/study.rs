@@ -13,7 +13,7 @@ use empiric_core::{
     Budget,
     study::{Arm, Rules, Settings},
 };
-use empiric_engine::{Ended, Engine, Layout, Notice, Options};
+use empiric_engine::{Ended, Engine, Layout, Notice, Options, Recorder};
 use empiric_evaluate::Installation;
 use empiric_tasks::{Environments, Loaded, Step, Watch};
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ pub(crate) struct Bench {
     pub(crate) slots: usize,
     pub(crate) trials: u32,
     pub(crate) proposer: Arc<dyn Proposer>,
+    /// Where its calls are kept, where it makes any.
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Bench {
@@ -57,7 +59,7 @@ impl Bench {
         })?;
         match ended {
             Ended::Finished(_) => Ok(layout),
-            Ended::Stopped(why) | Ended::Paused(why) | Ended::Broken(why) => {
+            Ended::Stopped(why) | Ended::Paused(why) | Ended::Broken(why) | Ended::Unasked(why) => {
                 bail!("the study did not finish: {why}")
             }
         }
@@ -98,7 +100,7 @@ impl Bench {
             level,
             cgroup: found.cgroup,
             proposers: BTreeMap::from([(self.proposer.name().to_owned(), self.proposer)]),
-            recorder: None,
+            recorder: self.recorder,
             clock: Arc::new(jiff::Timestamp::now),
             host: "bench".to_owned(),
             search: true,

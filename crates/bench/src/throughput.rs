@@ -2,12 +2,13 @@
 
 use std::{path::Path, sync::Arc};
 
-use empiric_agents::Tuner;
+use empiric_agents::{Proposer, Tuner};
 use empiric_core::Event;
-use empiric_engine::Layout;
+use empiric_engine::{Layout, Recorder};
 
 use crate::{
     Words,
+    instant::Instant,
     meter::{self, Metered, Reading},
     say,
     study::{Bench, bytes_below},
@@ -19,12 +20,49 @@ const COST: usize = 100;
 /// Trials whose speed is compared at the two ends.
 const SPEED: usize = 500;
 
-pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
+/// The loop with the embedded tuner; trials per second.
+pub(crate) fn tuner(words: &Words, scratch: &Path) -> anyhow::Result<f64> {
     say(format!(
         "engine: {} trials of two shell scripts by the embedded tuner, {} slots",
         words.trials, words.slots
     ))?;
-    let proposer = Arc::new(Metered::<Tuner>::default());
+    let scratch = scratch.join("tuner");
+    let (readings, layout) = watched(words, &scratch, Tuner::default(), None)?;
+    cost(&readings)?;
+    let trials = readings.len() - 1;
+    say(format!("  peak memory of the dispatcher {:.1} MB", meter::peak_memory()? as f64 / 1e6))?;
+    disk(&layout, trials)?;
+    verified(&layout)?;
+    say(
+        "  reference on two cores: OpenEvolve 0.4.0 88 trials/s at the start, 5 ms growing to 56 ms per trial over 2,000, no isolation; ShinkaEvolve 0.0.7 4-6 trials/s",
+    )?;
+    Ok(per_second(&readings))
+}
+
+/// The same loop with a model that answers at once, over HTTP, each call recorded; trials per second.
+pub(crate) fn models(words: &Words, scratch: &Path) -> anyhow::Result<f64> {
+    say(format!(
+        "engine: {} trials of the same by a model that answers at once, {} slots",
+        words.trials, words.slots
+    ))?;
+    let scratch = scratch.join("models");
+    let Instant { proposer, recorder, server } = Instant::start(&scratch.join("study"))?;
+    let (readings, layout) = watched(words, &scratch, proposer, Some(recorder))?;
+    cost(&readings)?;
+    say(format!("  {} requests were answered", server.count()))?;
+    disk(&layout, readings.len() - 1)?;
+    verified(&layout)?;
+    Ok(per_second(&readings))
+}
+
+/// Runs a study of the trivial task to its end, with a reading at the end of each trial.
+fn watched<P: Proposer + 'static>(
+    words: &Words,
+    scratch: &Path,
+    proposer: P,
+    recorder: Option<Arc<Recorder>>,
+) -> anyhow::Result<(Vec<Reading>, Layout)> {
+    let proposer = Arc::new(Metered::new(proposer));
     let bench = Bench {
         loaded: task::make(&scratch.join("task"), 0)?,
         dir: scratch.join("study"),
@@ -32,11 +70,10 @@ pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
         slots: words.slots,
         trials: words.trials,
         proposer: proposer.clone(),
+        recorder,
     };
     let mut readings: Vec<Reading> = Vec::with_capacity(words.trials as usize + 1);
-    let mut metered = 0.0;
-    let mut replicates = 0;
-    let mut sandbox = String::new();
+    let (mut metered, mut replicates, mut sandbox) = (0.0, 0, String::new());
     let layout = bench.run(|notice| {
         let event = &notice.record.event;
         if let Event::Measured { result, .. } = event {
@@ -49,23 +86,20 @@ pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
             sandbox = format!("{level}, {cgroup}");
         }
     })?;
-    let memory = meter::peak_memory()?;
     let trials = readings.len() - 1;
     say(format!("  {trials} trials, {replicates} replicates, sandbox {sandbox}"))?;
     speed(&readings)?;
     shares(&readings)?;
-    cost(&readings)?;
-    say(format!("  peak memory of the dispatcher {:.1} MB", memory as f64 / 1e6))?;
-    disk(&layout, trials)?;
-    let verified = empiric_engine::verify(&layout)?;
+    Ok((readings, layout))
+}
+
+fn verified(layout: &Layout) -> anyhow::Result<()> {
+    let verified = empiric_engine::verify(layout)?;
     let fault = verified.faults.first().map_or("no fault", |fault| &fault.what);
     say(format!(
         "  verified {} events, {} commits, {} verdicts: {fault}",
         verified.events, verified.checked.commits, verified.checked.verdicts
-    ))?;
-    say(
-        "  reference on two cores: OpenEvolve 0.4.0 88 trials/s at the start, 5 ms growing to 56 ms per trial over 2,000, no isolation; ShinkaEvolve 0.0.7 4-6 trials/s",
-    )
+    ))
 }
 
 /// The readings of the first and of the last `width` trials, ends included.

@@ -33,6 +33,7 @@ pub(crate) fn measure(words: &Words, scratch: &Path, slots: usize) -> anyhow::Re
         slots,
         trials: ROUNDS * u32::try_from(slots)?,
         proposer: Arc::new(Steady { pause: PROPOSAL }),
+        recorder: None,
     };
     let mut seen = Slots::default();
     bench.run(|notice| seen.take(notice.record.at, &notice.record.event))?;

@@ -93,7 +93,7 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
         Ended::Stopped(why) | Ended::Paused(why) => {
             return Err(Failure::say(Kind::Interrupted, format!("stopped: {why}")));
         }
-        Ended::Broken(why) => return Err(Failure::say(Kind::Broken, why)),
+        Ended::Broken(why) | Ended::Unasked(why) => return Err(Failure::say(Kind::Broken, why)),
     }
     let rows = canaries.iter().zip(requests).map(|(canary, id)| row(&reader, &study, canary, id));
     let rows = rows.collect::<Result<Vec<_>, Failure>>()?;

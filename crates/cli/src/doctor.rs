@@ -1,6 +1,6 @@
 //! What this machine offers, with the remedy for what it lacks.
 
-use empiric_sandbox::probe;
+use empiric_sandbox::{Level, probe};
 use serde::Serialize;
 
 use crate::{ambient, args::Json, exit::Failure, out};
@@ -54,6 +54,33 @@ pub(crate) fn doctor(args: &Json) -> Result<(), Failure> {
             Some(path) => good(program, &path.display().to_string()),
             None => bad(program, "not found on PATH", remedy),
         });
+    }
+    let level = if found.bwrap.is_ok() { Level::Bwrap } else { Level::Landlock };
+    let exe = std::env::current_exe()?;
+    let (mut lacking, mut any) = (Vec::new(), false);
+    for agent in empiric_agents::installed(&host.path, &exe, level, &found.cgroup) {
+        match (agent.program, agent.version) {
+            (Some(program), Some(Ok(version))) => {
+                any = true;
+                findings.push(good(
+                    "agent",
+                    &format!("{} {version} at {}", agent.name, program.display()),
+                ));
+            }
+            (Some(program), Some(Err(why))) => {
+                let why = format!("{} at {}: {why}", agent.name, program.display());
+                findings.push(bad("agent", &why, "only an arm of that name needs it"));
+            }
+            (None, _) | (_, None) => lacking.push(agent.name),
+        }
+    }
+    if !lacking.is_empty() {
+        let other = if any { "no other" } else { "none" };
+        let found = format!(
+            "{other} of {} on PATH; only an arm of that name needs one",
+            lacking.join(", ")
+        );
+        findings.push(good("agents", &found));
     }
     let gpus = ambient::gpus();
     let gpus = if gpus.is_empty() {

@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Faults = 5,
     /// The asked sandbox level is not to be had here.
     Sandbox = 6,
-    /// The baseline cannot be measured, or the evaluator keeps failing.
+    /// The baseline cannot be measured, the evaluator keeps failing, or models cannot be asked.
     Broken = 7,
     /// The disk is full or read-only.
     Disk = 8,
@@ -42,7 +42,10 @@ impl Kind {
         ),
         (Self::Faults, "verification found faults"),
         (Self::Sandbox, "the asked sandbox level is not to be had here"),
-        (Self::Broken, "the baseline cannot be measured, or the evaluator keeps failing"),
+        (
+            Self::Broken,
+            "the baseline cannot be measured, the evaluator keeps failing, or models cannot be asked",
+        ),
         (Self::Disk, "the disk is full or read-only; once it is not, the same command goes on"),
         (Self::Interrupted, "interrupted; the same command goes on"),
     ];

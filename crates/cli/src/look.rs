@@ -412,7 +412,10 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         if let (Some(object), Some(again)) = (value.as_object_mut(), &again) {
             object.insert(
                 "replayed".to_owned(),
-                json!({"proposals": again.proposals, "calls": again.calls}),
+                json!({
+                    "proposals": again.proposals, "calls": again.calls,
+                    "taken": again.taken, "passed": again.passed,
+                }),
             );
         }
         out::json(&value)?;
@@ -432,6 +435,12 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
                 "{} proposals made again from {} recorded calls",
                 again.proposals, again.calls
             ))?;
+            if again.passed > 0 {
+                out::line(&format!(
+                    "{} edits of command-line agents taken as recorded; {} of their calls read again",
+                    again.taken, again.passed
+                ))?;
+            }
         }
         for fault in &found.faults {
             let place = fault.event.map(|event| format!("event {event}: ")).unwrap_or_default();

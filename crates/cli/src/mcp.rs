@@ -108,7 +108,7 @@ async fn session(desk: Desk, cancel: &CancellationToken) -> Result<(), Failure> 
     };
     match ended? {
         Ended::Finished(_) | Ended::Stopped(_) | Ended::Paused(_) => Ok(()),
-        Ended::Broken(why) => Err(internal(anyhow::Error::msg(why))),
+        Ended::Broken(why) | Ended::Unasked(why) => Err(internal(anyhow::Error::msg(why))),
     }
 }
 

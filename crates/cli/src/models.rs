@@ -4,33 +4,34 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use clap::Args;
-use empiric_agents::{Kit, prompts::Prompts, roster};
-use empiric_core::{Role, Study, Task};
+use clap::{ArgGroup, Args};
+use empiric_agents::{Brake, Held, Kit, Outfit, prompts::Prompts, roster};
+use empiric_core::{Role, Study, Task, study::Arm};
 use empiric_engine::{Layout, Recorder};
-use empiric_llm::{
-    Catalogue, Client, Limits, ModelId, Options, Patience, Purse, SystemClock, Timeouts,
-};
+use empiric_llm::{Catalogue, Client, Limits, ModelId, Options, Purse, SystemClock};
+use empiric_sandbox::{Cgroup, Level};
 
 use crate::{
     ambient,
     exit::{Failure, Kind},
 };
 
-/// The words that name models.
+/// The words that name models, and agents that bring their own.
 #[derive(Debug, Clone, Default, Args)]
+#[command(group = ArgGroup::new("named").multiple(true).args(["models", "agent_models"]))]
 pub(crate) struct ModelArgs {
     /// A model that proposes, as provider/model; more than one are chosen among by what they gain for what they cost
     #[arg(long = "model", value_name = "PROVIDER/MODEL")]
     pub(crate) models: Vec<ModelId>,
-    /// Where the providers of --model are, instead of where they usually are; a provider that is not known is taken to
-    /// speak OpenAI's Chat Completions
-    #[arg(long, value_name = "URL", requires = "models")]
+    /// Where the providers of --model and --agent-model are, instead of where they usually are; a provider that is not known
+    /// is taken to speak OpenAI's Chat Completions
+    #[arg(long, value_name = "URL", requires = "named")]
     pub(crate) base_url: Option<String>,
-    /// The environment variable that holds the key for --model, instead of the usual one
-    #[arg(long, value_name = "VARIABLE", requires = "models")]
+    /// The environment variable that holds the key for --model and --agent-model, instead of the usual one
+    #[arg(long, value_name = "VARIABLE", requires = "named")]
     pub(crate) key_env: Option<String>,
     /// A file of providers and prices, over those that are built in
     #[arg(long, value_name = "FILE")]
@@ -41,49 +42,123 @@ pub(crate) struct ModelArgs {
     /// A file of roles, in place of those that the task's surfaces give [default: roster.toml beside task.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) roster: Option<PathBuf>,
+    /// The agent of `--arm command`: a program and its arguments, with {prompt} and {model} where they go
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    pub(crate) agent_cmd: Option<Words>,
+    /// A model for command-line agents; of several, each agent asks the first whose provider speaks its language, and that
+    /// provider alone [default: the agent's own choice]
+    #[arg(long = "agent-model", value_name = "PROVIDER/MODEL")]
+    pub(crate) agent_models: Vec<ModelId>,
+    /// A further directory that command-line agents may read, such as one that holds their libraries
+    #[arg(long, value_name = "DIR")]
+    pub(crate) agent_see: Vec<PathBuf>,
+    /// How long a command-line agent may work on one trial, such as 10m [default: 30m]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) agent_wall: Option<Duration>,
 }
 
-/// Models that are ready to be asked, and where their calls are kept.
+/// The words of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Words(Vec<String>);
+
+fn command(text: &str) -> Result<Words, String> {
+    let words = shlex::split(text).filter(|words| !words.is_empty());
+    words.map(Words).ok_or_else(|| "it is no command; quotes that are opened must be closed".into())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = empiric_tasks::units::duration(text).ok().filter(|seconds| *seconds > 0.0);
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| "it is no time, such as 90s, 10m or 1h".to_owned())
+}
+
+/// Models and agents that are ready to be asked, and where their calls are kept.
 pub(crate) struct Staffing {
-    pub(crate) kit: Kit,
+    pub(crate) kit: Option<Kit>,
+    pub(crate) outfit: Option<Outfit>,
     pub(crate) recorder: Arc<Recorder>,
 }
 
-/// What the words ask for; nothing where no model is named, by them or by the study.
-pub(crate) fn staffing(
-    args: &ModelArgs,
-    layout: &Layout,
-    study: Option<&Study>,
-    task: &Task,
-    root: &Path,
-    seed: u64,
-) -> Result<Option<Staffing>, Failure> {
-    let ids = match (args.models.is_empty(), study) {
+/// What the words are about.
+pub(crate) struct For<'a> {
+    pub(crate) layout: &'a Layout,
+    /// The study as it is, if it is there.
+    pub(crate) study: Option<&'a Study>,
+    pub(crate) arms: &'a [Arm],
+    pub(crate) task: &'a Task,
+    /// The task's directory.
+    pub(crate) root: &'a Path,
+    pub(crate) seed: u64,
+    pub(crate) level: Level,
+    pub(crate) cgroup: &'a Cgroup,
+}
+
+/// What the words ask for; nothing where no model and no agent is named, by them or by the study.
+pub(crate) fn staffing(args: &ModelArgs, about: &For<'_>) -> Result<Option<Staffing>, Failure> {
+    let ids = match (args.models.is_empty(), about.study) {
         (false, _) => args.models.clone(),
         (true, Some(study)) => recorded(study)?,
         (true, None) => Vec::new(),
     };
-    if ids.is_empty() {
+    let entries = about.arms.iter().filter_map(|arm| empiric_agents::entry(&arm.proposer));
+    let agents = entries.into_iter().any(|entry| entry.command);
+    if ids.is_empty() && !agents {
         return Ok(None);
     }
-    let catalogue = catalogue(args, &ids)?;
-    let keys = catalogue.keys(ambient::secret)?;
-    let recorder = Recorder::new(layout.root(), Purse::new(Limits::default()));
-    let client = Client::new(Options {
-        catalogue,
-        keys,
-        purse: recorder.purse().clone(),
-        tape: Some(Arc::clone(&recorder) as _),
-        patience: Patience::default(),
-        timeouts: Timeouts::default(),
-        clock: Arc::new(SystemClock::default()),
-        seed,
-    })?;
-    let client = Arc::new(client);
-    let off = Arc::clone(&client);
-    recorder.calls_off(Arc::new(move || off.cancel()));
-    let kit = Kit { ids, models: client, prompts: prompts(args)?, roles: roles(args, task, root)? };
-    Ok(Some(Staffing { kit, recorder }))
+    let catalogue = catalogue(args, ids.iter().chain(&args.agent_models))?;
+    let keys = catalogue.keys(ambient::secret).map_err(|error| Failure::new(Kind::Input, error))?;
+    let recorder = Recorder::new(about.layout.root(), Purse::new(Limits::default()));
+    let kit = if ids.is_empty() {
+        None
+    } else {
+        let client = Arc::new(Client::new(Options {
+            patience: catalogue.patience(),
+            timeouts: catalogue.timeouts(),
+            catalogue: catalogue.clone(),
+            keys: keys.clone(),
+            purse: recorder.purse().clone(),
+            tape: Some(Arc::clone(&recorder) as _),
+            clock: Arc::new(SystemClock::default()),
+            seed: about.seed,
+        })?);
+        let off = Arc::clone(&client);
+        recorder.calls_off(Arc::new(move || off.cancel()));
+        let roles = roles(args, about.task, about.root)?;
+        Some(Kit { ids, models: client, prompts: prompts(args)?, roles })
+    };
+    let outfit = if agents {
+        let brake = Brake::default();
+        let off = brake.clone();
+        recorder.calls_off(Arc::new(move || off.pull()));
+        let limits = Held::limits();
+        let see = args
+            .agent_see
+            .iter()
+            .map(|dir| fs_err::canonicalize(dir).map_err(|error| Failure::new(Kind::Input, error)));
+        Some(Outfit {
+            path: ambient::host().path,
+            command: args.agent_cmd.clone().map(|Words(words)| words).unwrap_or_default(),
+            models: args.agent_models.clone(),
+            see: see.collect::<Result<_, _>>()?,
+            room: about.layout.agents(),
+            exe: std::env::current_exe()?,
+            level: about.level,
+            cgroup: about.cgroup.clone(),
+            limits: empiric_sandbox::Limits {
+                wall: args.agent_wall.unwrap_or(limits.wall),
+                ..limits
+            },
+            catalogue,
+            keys,
+            purse: recorder.purse().clone(),
+            tape: Arc::clone(&recorder) as _,
+            seed: about.seed,
+            brake,
+        })
+    } else {
+        None
+    };
+    Ok(Some(Staffing { kit, outfit, recorder }))
 }
 
 /// The models that the study was begun with.
@@ -98,7 +173,10 @@ fn recorded(study: &Study) -> Result<Vec<ModelId>, Failure> {
         .collect()
 }
 
-fn catalogue(args: &ModelArgs, ids: &[ModelId]) -> Result<Catalogue, Failure> {
+fn catalogue<'a>(
+    args: &ModelArgs,
+    ids: impl Iterator<Item = &'a ModelId>,
+) -> Result<Catalogue, Failure> {
     let input = |error: empiric_llm::CatalogueError| Failure::new(Kind::Input, error);
     let mut catalogue = Catalogue::built_in().map_err(input)?;
     if let Some(path) = &args.models_file {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use empiric_agents::{Kit, Proposer, Workbench};
+use empiric_agents::{Kit, Outfit, Proposer, Unfit, Unready, Workbench};
 use empiric_core::{
     Budget, Study,
     study::{Arm, ErrorControl, Rules, Settings},
@@ -24,7 +24,7 @@ use crate::{
     args::{ErrorKind, Run, Sandbox},
     exit::{Failure, Kind},
     live::Live,
-    models::{self, Staffing},
+    models::{self, For, Staffing},
     out, preflight, serve,
     setup::{self, Ready},
     words,
@@ -62,9 +62,17 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     };
     let machine = Place { slots, level, cgroup: capabilities.cgroup };
     let before = Reader::open(layout.root()).and_then(|reader| reader.study()).ok();
-    let root = &ready.loaded.root;
-    let staffing =
-        models::staffing(&args.models, &layout, before.as_ref(), task, root, settings.seed)?;
+    let about = For {
+        layout: &layout,
+        study: before.as_ref(),
+        arms: &settings.arms,
+        task,
+        root: &ready.loaded.root,
+        seed: settings.seed,
+        level,
+        cgroup: &machine.cgroup,
+    };
+    let staffing = models::staffing(&args.models, &about)?;
     let options = options(ready, layout.clone(), settings, machine, staffing, true)?;
     if !args.no_check {
         preflight::preflight(&options, args.json)?;
@@ -147,6 +155,7 @@ fn proposers(
     settings: &Settings,
     task: &empiric_core::Task,
     kit: Option<&Kit>,
+    outfit: Option<&Outfit>,
     search: bool,
 ) -> Result<BTreeMap<String, Arc<dyn Proposer>>, Failure> {
     let made = settings.arms.iter().filter(|_| search).map(|arm| {
@@ -156,13 +165,37 @@ fn proposers(
                 format!("this version has no `{}`, which arm `{}` needs", arm.proposer, arm.name),
             )
         })?;
-        let proposer = (entry.make)(&Workbench { arm, task, kit });
-        let proposer = proposer.map_err(|failure| {
-            Failure::say(Kind::Usage, format!("arm `{}`: {}", arm.name, failure.excerpt))
-        })?;
+        let proposer = (entry.make)(&Workbench { arm, task, kit, outfit });
+        let proposer = proposer.map_err(|lack| unready(&arm.name, &lack))?;
         Ok((arm.name.clone(), proposer))
     });
     made.collect()
+}
+
+/// An arm that lacks something, with what to do about it.
+fn unready(arm: &str, lack: &Unready) -> Failure {
+    let (kind, hint) = match lack {
+        Unready::NoModel | Unready::NoCommand | Unready::Language { .. } => (Kind::Usage, None),
+        Unready::NoProgram { .. } => {
+            (Kind::Input, Some("`empiric doctor` lists the agents that are found"))
+        }
+        Unready::NoKey { .. } => (Kind::Input, None),
+        Unready::Unfit(Unfit::Landlock) => (
+            Kind::Sandbox,
+            Some(
+                "`empiric doctor` says what bubblewrap lacks here; --sandbox none holds nothing at all",
+            ),
+        ),
+        Unready::Unfit(Unfit::Dumb { .. }) => (
+            Kind::Input,
+            Some(
+                "it runs without network, and sees its own installation and what --agent-see names",
+            ),
+        ),
+        Unready::Unfit(Unfit::Io(_)) => (Kind::Internal, None),
+    };
+    let failure = Failure::say(kind, format!("arm `{arm}`: {lack}"));
+    hint.into_iter().fold(failure, Failure::hint)
 }
 
 /// What is asked, over what held before: new caps replace all the caps, a new rule for stopping replaces that rule.
@@ -199,8 +232,12 @@ pub(crate) fn options(
     staffing: Option<Staffing>,
     search: bool,
 ) -> Result<Options, Failure> {
-    let (kit, recorder) = staffing.map(|Staffing { kit, recorder }| (kit, recorder)).unzip();
-    let proposers = proposers(&settings, &ready.loaded.task, kit.as_ref(), search)?;
+    let (kit, outfit, recorder) = match staffing {
+        Some(Staffing { kit, outfit, recorder }) => (kit, outfit, Some(recorder)),
+        None => (None, None, None),
+    };
+    let task = &ready.loaded.task;
+    let proposers = proposers(&settings, task, kit.as_ref(), outfit.as_ref(), search)?;
     Ok(Options {
         layout,
         recipe: ready.loaded.recipe_dir,
@@ -286,7 +323,7 @@ pub(crate) fn session(options: Options, live: Live, watched: bool) -> Result<End
             live.show(&notice)?;
             last = Some(notice.study);
         }
-        if let (Ok(Ended::Broken(why)), Some(study)) = (&ended, &last) {
+        if let (Ok(Ended::Broken(why) | Ended::Unasked(why)), Some(study)) = (&ended, &last) {
             live.broken(study, why);
         }
         live.end();
@@ -328,6 +365,9 @@ pub(crate) fn exit(ended: &Ended) -> Result<(), Failure> {
         }
         Ended::Broken(why) => Err(Failure::say(Kind::Broken, why.clone())
             .hint("mend the recipe or the evaluator; if the evaluator or the task changes, name a new study")),
+        Ended::Unasked(why) => Err(Failure::say(Kind::Broken, why.clone()).hint(
+            "no idea is blamed, and recipe and evaluator are as they were: once models can be asked, the same command goes on",
+        )),
     }
 }
 

@@ -58,9 +58,10 @@ pub enum Ended {
     Stopped(String),
     /// A cap on model calls has no room for the next one; the same command with more goes on.
     Paused(String),
-    /// The baseline could not be measured, the evaluator keeps failing, or models cannot be asked: nothing can be learnt
-    /// before that is mended.
+    /// The baseline could not be measured, or the evaluator keeps failing: nothing can be learnt before that is mended.
     Broken(String),
+    /// Models cannot be asked, or whoever asks them keeps failing; nothing is wrong with recipe or evaluator.
+    Unasked(String),
 }
 
 /// One session of one study.
@@ -82,7 +83,7 @@ pub struct Engine {
     pub(crate) spoilt: u32,
     /// Proposals in a row that came to nothing, by arm.
     pub(crate) barren: BTreeMap<String, u32>,
-    pub(crate) last_spoiler: String,
+    pub(crate) last_spoiler: Option<Failure>,
     pub(crate) served: Served,
     /// What arms saw when trials that have no edit yet were asked for.
     pub(crate) asked: BTreeMap<TrialNo, Study>,
@@ -140,6 +141,7 @@ impl Engine {
         };
         if outcome.is_err() {
             self.runner.cancel();
+            self.call_off();
         }
         self.drain().await;
         outcome
@@ -208,6 +210,12 @@ impl Engine {
             return Ok(Some(self.broken("the baseline cannot be measured").await?));
         }
         if self.spoilt >= BREAKER {
+            let proposing = |failure: &Failure| failure.phase == Phase::Propose;
+            if self.last_spoiler.as_ref().is_some_and(proposing) {
+                let what = format!("{BREAKER} trials in a row could not be proposed");
+                let why = self.give_up(&what).await?;
+                return Ok(Some(Ended::Unasked(why)));
+            }
             let why =
                 format!("{BREAKER} trials in a row were spoilt by the evaluator or the machine");
             return Ok(Some(self.broken(&why).await?));
@@ -289,10 +297,7 @@ impl Engine {
             match &outcome {
                 Outcome::Failed(failure) if failure.blame.spares_the_trial() => {
                     self.spoilt += 1;
-                    self.last_spoiler = failure.to_string();
-                    if !failure.excerpt.is_empty() {
-                        self.last_spoiler = format!("{failure}: {}", failure.excerpt);
-                    }
+                    self.last_spoiler = Some(failure.clone());
                 }
                 Outcome::Failed(failure)
                     if failure.phase == Phase::Propose || failure.phase == Phase::Static =>
@@ -312,10 +317,17 @@ impl Engine {
     }
 
     async fn broken(&mut self, what: &str) -> Result<Ended, Error> {
+        Ok(Ended::Broken(self.give_up(what).await?))
+    }
+
+    /// Ends the session because nothing can be learnt; says why.
+    async fn give_up(&mut self, what: &str) -> Result<String, Error> {
         let baseline = self.study.trial(TrialNo::BASELINE).and_then(|trial| trial.outcome.as_ref());
-        let why = match baseline {
-            Some(Outcome::Failed(failure)) => format!("{failure}\n{}", failure.excerpt),
-            Some(Outcome::Valid { .. }) | None => self.last_spoiler.clone(),
+        let why = match (baseline, &self.last_spoiler) {
+            (Some(Outcome::Failed(failure)), _) => format!("{failure}\n{}", failure.excerpt),
+            (_, Some(failure)) if failure.excerpt.is_empty() => failure.to_string(),
+            (_, Some(failure)) => format!("{failure}: {}", failure.excerpt),
+            (_, None) => String::new(),
         };
         let why = format!("{what}: {}", why.trim());
         self.runner.cancel();
@@ -327,7 +339,7 @@ impl Engine {
         let mut events: Vec<Event> = fenced.collect();
         events.push(Event::Stopped { by: why.clone() });
         self.commit(events).await?;
-        Ok(Ended::Broken(why))
+        Ok(why)
     }
 
     /// The closing comparison of champions and baseline; the session ends when it is done.

@@ -31,6 +31,8 @@ pub(crate) struct Counter {
     pub(crate) blobs: Blobs,
     /// To the loop; none in a replay.
     pub(crate) line: Option<mpsc::UnboundedSender<Input>>,
+    /// Calls that were recorded for this trial.
+    pub(crate) called: u32,
     /// Rehearsals that were recorded for this trial, and how many were asked for again.
     pub(crate) rehearsed: Mutex<(Vec<Rehearsal>, usize)>,
 }
@@ -150,6 +152,10 @@ impl Errands for Counter {
 
     fn insight(&self, by: &str, insight: Insight) -> Result<(), Failure> {
         self.tell(Deed::Insight { trial: self.trial, by: by.to_owned(), insight })
+    }
+
+    fn called(&self) -> u32 {
+        self.called
     }
 
     fn halt(&self, halt: Halt) -> Failure {

@@ -42,6 +42,12 @@ impl Layout {
         self.root.join("slots")
     }
 
+    /// Where command-line agents work, while they do.
+    #[must_use]
+    pub fn agents(&self) -> PathBuf {
+        self.root.join("agents")
+    }
+
     /// What was asked.
     #[must_use]
     pub fn asked(&self) -> PathBuf {

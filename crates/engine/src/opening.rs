@@ -87,7 +87,7 @@ impl Engine {
             stopping: None,
             spoilt: 0,
             barren: BTreeMap::new(),
-            last_spoiler: String::new(),
+            last_spoiler: None,
             served: Served::default(),
             asked: history.asked,
             options,

@@ -26,8 +26,8 @@ struct Inner {
     line: Option<mpsc::UnboundedSender<Input>>,
     /// Calls of trials whose proposals were not made when the last session ended, with what is asked and answered.
     kept: std::collections::BTreeMap<(TrialNo, u32, BlobId), BlobId>,
-    /// Calls off what models are asked.
-    off: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Each calls off some of what models are asked.
+    off: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Recorder {
@@ -68,16 +68,14 @@ impl Recorder {
         }
     }
 
-    /// What is to be done when the session ends while models are asked.
+    /// What is to be done, besides all else, when the session ends while models are asked.
     pub fn calls_off(&self, off: Arc<dyn Fn() + Send + Sync>) {
-        self.inner().off = Some(off);
+        self.inner().off.push(off);
     }
 
     pub(crate) fn call_off(&self) {
-        let off = self.inner().off.clone();
-        if let Some(off) = off {
-            off();
-        }
+        let all = self.inner().off.clone();
+        all.iter().for_each(|off| off());
     }
 
     /// New caps.

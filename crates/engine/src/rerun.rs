@@ -4,6 +4,10 @@
 //! again with the same code: which role and model, every request to the byte, every tool, the edit and the checks on it. What
 //! comes out has to be what is recorded, apart from the commit (it holds a time). Asks, verdicts, quarantines and seeds are
 //! made again by [`crate::verify`]; together that is every event that a study's own doing put into its ledger.
+//!
+//! What a command-line agent does between its calls is not Empiric's and cannot be done again. Its edits are taken as
+//! recorded, as those that are handed in are, and held to the rules once more; of its calls, what was billed is read again
+//! out of the recorded answers.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +18,7 @@ use empiric_agents::{Proposer, Specialists};
 use empiric_core::{CommitId, Edit, Event, Failure, Outcome, Study, Team, Trial, TrialNo};
 use empiric_ledger::{Blobs, Reader};
 use empiric_lineage::{Rules, Store};
-use empiric_llm::Replay;
+use empiric_llm::{Passed, Replay};
 use serde::Serialize;
 
 use crate::{Error, Fault, Layout, Recorder, errands::Counter, propose::Workshop};
@@ -26,6 +30,10 @@ pub struct Replayed {
     pub proposals: u64,
     /// Calls that were answered from the ledger.
     pub calls: u64,
+    /// Edits of command-line agents, which were taken as recorded.
+    pub taken: u64,
+    /// Calls of theirs that were read again.
+    pub passed: u64,
     /// What came out otherwise.
     pub faults: Vec<Fault>,
 }
@@ -64,13 +72,20 @@ pub fn replay(layout: &Layout) -> Result<Replayed, Error> {
             if let Some((no, recorded)) = recorded
                 && let Some(then) = asked.remove(&no)
                 && let Some(trial) = study.trial(no)
-                && let Some(team) = then.library().team(&trial.arm)
             {
-                found.proposals += 1;
-                found.calls += trial.calls.len() as u64;
-                if let Some(what) = house.again(&then, trial, team, &recorded)? {
-                    found.faults.push(Fault { event: Some(record.seq), what });
-                }
+                let fault = if let Some(team) = then.library().team(&trial.arm) {
+                    found.proposals += 1;
+                    found.calls += trial.calls.len() as u64;
+                    house.again(&then, trial, team, &recorded)?
+                } else if trial.calls.is_empty() {
+                    None
+                } else {
+                    found.taken += u64::from(recorded.is_ok());
+                    found.passed += trial.calls.len() as u64;
+                    house.taken(&then, trial, &recorded)?
+                };
+                let event = Some(record.seq);
+                found.faults.extend(fault.map(|what| Fault { event, what }));
             }
             study.apply(&record)?;
             if let Event::Asked { trial, .. } = &record.event {
@@ -119,6 +134,7 @@ impl House<'_> {
             rules: Arc::clone(&self.workshop.rules),
             blobs: self.blobs.clone(),
             line: None,
+            called: 0,
             rehearsed: Mutex::new((trial.rehearsals.clone(), 0)),
         };
         let made = self.workshop.draft(&*proposer, no, &trial.ask, &seen, Arc::new(counter));
@@ -132,5 +148,39 @@ impl House<'_> {
             )),
             (Err(made), _) => Some(format!("{no} ends again with {made}: {}", made.excerpt)),
         })
+    }
+
+    /// What is wrong with the trial of a command-line agent, if anything is: calls that do not say what they cost, and an
+    /// edit that the rules would not let pass.
+    fn taken(
+        &self,
+        then: &Study,
+        trial: &Trial,
+        recorded: &Result<Edit, Failure>,
+    ) -> Result<Option<String>, Error> {
+        let no = trial.no;
+        for call in &trial.calls {
+            let (request, answer) = (self.blobs.get(call.request)?, self.blobs.get(call.answer)?);
+            let at = format!("{no}: call {} of {}", call.index, call.role);
+            let Some(passed) = Passed::read(&request, &answer) else {
+                return Ok(Some(format!("{at} is none that passed to a model")));
+            };
+            if call.model.split_once('/').map(|(_, model)| model) != Some(&*passed.model) {
+                return Ok(Some(format!("{at} asks {}, not {}", passed.model, call.model)));
+            }
+            let billed = passed.usage.unwrap_or_default();
+            if billed != call.usage {
+                return Ok(Some(format!("{at} was billed {billed:?}, not {:?}", call.usage)));
+            }
+        }
+        let Ok(edit) = recorded else { return Ok(None) };
+        let parent = edit.parents.first().copied().unwrap_or(TrialNo::BASELINE);
+        let base = match crate::propose::tree_of(then, parent) {
+            Ok(base) => base,
+            Err(failure) => return Ok(Some(format!("{no}: {failure}: {}", failure.excerpt))),
+        };
+        let Workshop { store, rules } = &self.workshop;
+        let refused = rules.check(store, base, edit.tree, edit.surface.as_deref())?;
+        Ok(refused.map(|failure| format!("{no}: its edit ends as {failure}: {}", failure.excerpt)))
     }
 }

@@ -200,6 +200,7 @@ impl Engine {
             rules: Arc::clone(&self.workshop.rules),
             blobs: Blobs::of(self.options.layout.root()),
             line: Some(self.inputs.0.clone()),
+            called: trial.calls.iter().map(|call| call.index + 1).max().unwrap_or_default(),
             rehearsed: Mutex::new((trial.rehearsals.clone(), 0)),
         })
     }
@@ -213,21 +214,21 @@ impl Engine {
 
     /// Whether proposals of models are under way.
     pub(crate) fn at_work(&self) -> bool {
-        let staffed = |arm: &String| {
-            self.options.proposers.get(arm).is_some_and(|proposer| proposer.staff().is_some())
+        let asking = |arm: &String| {
+            self.options.proposers.get(arm).is_some_and(|proposer| proposer.asks_models())
         };
-        self.proposing.values().any(staffed)
+        self.proposing.values().any(asking)
     }
 
     /// Ends the session because models cannot be asked.
     pub(crate) async fn unasked(&mut self, why: String) -> Result<Ended, Error> {
         self.commit(vec![Event::Stopped { by: why.clone() }]).await?;
-        Ok(Ended::Broken(why))
+        Ok(Ended::Unasked(why))
     }
 
     /// Whether a cap on model calls is spent, so that nothing more may be asked for.
     pub(crate) fn models_spent(&mut self) {
-        let by_models = self.options.proposers.values().any(|proposer| proposer.staff().is_some());
+        let by_models = self.options.proposers.values().any(|proposer| proposer.asks_models());
         if by_models && let Some(cap) = self.study.budget().models_spent(&self.study.cost()) {
             self.served.pausing.get_or_insert(format!("the cap of {cap}"));
         }

@@ -86,6 +86,24 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// An event of another version of Empiric.
+    #[error(
+        "read {}: it is of format {found}, and this Empiric reads {known}; the Empiric that wrote it can look at it \
+         (event {seq}: {what})",
+        path.display()
+    )]
+    OtherFormat {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format of this version.
+        known: u32,
+        /// The event.
+        seq: u64,
+        /// What is not understood of it.
+        what: String,
+    },
     /// Events that do not amount to a study.
     #[error("replay the ledger: {0}")]
     OutOfOrder(#[from] OutOfOrder),

@@ -146,7 +146,7 @@ impl Reader {
         let mut rows = found.query([after.cast_signed()])?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            records.push(chain::record(row)?);
+            records.push(self.read(row)?);
         }
         Ok(records)
     }
@@ -167,7 +167,7 @@ impl Reader {
         let mut rows = found.query((trial.0, after.cast_signed(), limit))?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            records.push(chain::record(row)?);
+            records.push(self.read(row)?);
         }
         Ok(records)
     }
@@ -190,7 +190,7 @@ impl Reader {
         let mut rows = found.query((i64::try_from(before).unwrap_or(i64::MAX), limit))?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            records.push(chain::record(row)?);
+            records.push(self.read(row)?);
         }
         Ok(records)
     }

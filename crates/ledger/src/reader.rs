@@ -199,9 +199,24 @@ impl Reader {
         let mut rows = found.query((after.cast_signed(), limit))?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            records.push(chain::record(row)?);
+            records.push(self.read(row)?);
         }
         Ok(records)
+    }
+
+    /// The record in a row of `seq, at, body`; one that cannot be read may be of another version of Empiric.
+    pub(crate) fn read(&self, row: &rusqlite::Row<'_>) -> Result<Record, Error> {
+        match chain::record(row) {
+            Err(Error::Undecodable { seq, what }) => Err(match self.version()? {
+                schema::VERSION => Error::Undecodable { seq, what },
+                found => {
+                    let (path, known) = (self.path.clone(), schema::VERSION);
+                    Error::OtherFormat { path, found, known, seq, what }
+                }
+            }),
+            Err(error) => Err(error),
+            Ok(record) => Ok(record),
+        }
     }
 
     /// The study that all events amount to, as of now.
@@ -212,9 +227,9 @@ impl Reader {
         let mut events = self.db.prepare_cached("SELECT seq, at, body FROM event ORDER BY seq")?;
         let mut rows = events.query([])?;
         let empty = OutOfOrder { seq: 1, what: "the ledger is empty".to_owned() };
-        let mut study = Study::open(&chain::record(rows.next()?.ok_or(empty)?)?)?;
+        let mut study = Study::open(&self.read(rows.next()?.ok_or(empty)?)?)?;
         while let Some(row) = rows.next()? {
-            study.apply(&chain::record(row)?)?;
+            study.apply(&self.read(row)?)?;
         }
         Ok(study)
     }

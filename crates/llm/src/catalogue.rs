@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
 
-use crate::{ModelId, Price, Secret, Wire, price::Listed};
+use crate::{Dialect, ModelId, Patience, Price, Secret, Timeouts, Wire, price::Listed};
 
 /// The providers and prices that come with this version.
 const BUILT_IN: &str = include_str!("models.toml");
@@ -18,6 +19,8 @@ pub struct Catalogue {
     version: String,
     providers: BTreeMap<String, Provider>,
     prices: BTreeMap<String, Price>,
+    timeouts: Timeouts,
+    patience: Patience,
 }
 
 /// A server that is asked, and how.
@@ -27,6 +30,8 @@ pub struct Provider {
     pub wire: Wire,
     /// What comes before `/chat/completions`, `/responses` or `/messages`; no slash at its end.
     pub url: String,
+    /// Where it speaks Google's own language, if it does; no slash at its end.
+    pub gemini: Option<String>,
     /// Where its key is.
     pub key: KeySource,
     /// Further headers.
@@ -39,6 +44,17 @@ pub struct Provider {
     pub free: bool,
     /// The provider whose prices apply, where not its own.
     pub prices_of: Option<String>,
+}
+
+impl Provider {
+    /// Where it answers requests in `dialect`, if it does.
+    #[must_use]
+    pub fn speaks(&self, dialect: Dialect) -> Option<&str> {
+        match dialect.wire() {
+            Some(wire) => (wire == self.wire).then_some(&self.url),
+            None => self.gemini.as_deref(),
+        }
+    }
 }
 
 /// Where a key is.
@@ -68,6 +84,26 @@ struct File {
     provider: BTreeMap<String, Entry>,
     #[serde(default)]
     price: BTreeMap<String, Listed>,
+    #[serde(default)]
+    waiting: Waiting,
+}
+
+/// How long is waited for what, seconds; what is absent stays as it was.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    /// For a connection.
+    connect_s: Option<f64>,
+    /// For an answer that is not streamed.
+    answer_s: Option<f64>,
+    /// For the next piece of one that is.
+    idle_s: Option<f64>,
+    /// Before the first further try of what failed; each wait that follows is twice as long.
+    first_s: Option<f64>,
+    /// The longest wait before a further try.
+    longest_s: Option<f64>,
+    /// All waits of a call together.
+    total_s: Option<f64>,
 }
 
 /// A provider as written; what is absent stays as it was.
@@ -76,6 +112,7 @@ struct File {
 struct Entry {
     wire: Option<Wire>,
     url: Option<String>,
+    gemini: Option<String>,
     key_env: Option<String>,
     key_file: Option<PathBuf>,
     headers: Option<BTreeMap<String, String>>,
@@ -91,8 +128,13 @@ impl Catalogue {
     /// # Errors
     /// Never, as a test holds.
     pub fn built_in() -> Result<Self, CatalogueError> {
-        let empty =
-            Self { version: String::new(), providers: BTreeMap::new(), prices: BTreeMap::new() };
+        let empty = Self {
+            version: String::new(),
+            providers: BTreeMap::new(),
+            prices: BTreeMap::new(),
+            timeouts: Timeouts::default(),
+            patience: Patience::default(),
+        };
         empty.with(BUILT_IN, "the built-in list")
     }
 
@@ -117,6 +159,7 @@ impl Catalogue {
             })?;
             self.prices.insert(id, price);
         }
+        file.waiting.over(&mut self.timeouts, &mut self.patience).map_err(fail)?;
         if let Some(version) = file.version {
             self.version = match self.version.as_str() {
                 "" => version,
@@ -141,6 +184,18 @@ impl Catalogue {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// How long is waited for what.
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// How often what fails is tried again.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// A provider by name.
@@ -188,14 +243,39 @@ impl Catalogue {
     }
 }
 
+impl Waiting {
+    fn over(&self, timeouts: &mut Timeouts, patience: &mut Patience) -> Result<(), String> {
+        for (name, given, held) in [
+            ("connect_s", self.connect_s, &mut timeouts.connect),
+            ("answer_s", self.answer_s, &mut timeouts.answer),
+            ("idle_s", self.idle_s, &mut timeouts.idle),
+            ("first_s", self.first_s, &mut patience.first),
+            ("longest_s", self.longest_s, &mut patience.longest),
+            ("total_s", self.total_s, &mut patience.total),
+        ] {
+            let Some(seconds) = given else { continue };
+            let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+            *held = time.ok_or_else(|| format!("waiting: {name} is no time above 0"))?;
+        }
+        Ok(())
+    }
+}
+
 impl Entry {
     fn over(self, known: Option<Provider>) -> Result<Provider, String> {
         let (wire, url) = known
             .as_ref()
             .map_or((None, None), |known| (Some(known.wire), Some(known.url.clone())));
+        // Who moves a provider moves all of it.
+        let gemini = match (self.gemini, &self.url, &known) {
+            (None, None, Some(known)) => known.gemini.clone(),
+            (gemini, ..) => gemini,
+        };
         let url = self.url.or(url).ok_or("it needs a `url`")?;
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(format!("`{url}` is no URL; it begins with http:// or https://"));
+        for url in [Some(&url), gemini.as_ref()].into_iter().flatten() {
+            if !url.starts_with("http://") && !url.starts_with("https://") {
+                return Err(format!("`{url}` is no URL; it begins with http:// or https://"));
+            }
         }
         let key = match (self.key_env, self.key_file) {
             (Some(_), Some(_)) => return Err("give `key_env` or `key_file`, not both".to_owned()),
@@ -207,6 +287,7 @@ impl Entry {
         Ok(Provider {
             wire: self.wire.or(wire).ok_or("it needs a `wire`: chat, responses or messages")?,
             url: url.trim_end_matches('/').to_owned(),
+            gemini: gemini.map(|url| url.trim_end_matches('/').to_owned()),
             key,
             headers: self
                 .headers
@@ -297,6 +378,22 @@ mod tests {
     }
 
     #[test]
+    fn waits_and_where_google_speaks_its_own_language_can_be_said() {
+        let list = Catalogue::built_in().unwrap();
+        let google = list.provider("google").unwrap();
+        assert!(google.speaks(Dialect::Gemini).unwrap().ends_with("/v1beta"));
+        assert!(
+            google.speaks(Dialect::Chat).is_some() && google.speaks(Dialect::Messages).is_none()
+        );
+        let moved = "[provider.google]\nurl = \"http://10.0.0.7/v1\"\n[waiting]\nidle_s = 1.5\n";
+        let list = list.with(moved, "models.toml").unwrap();
+        assert_eq!(list.provider("google").unwrap().speaks(Dialect::Gemini), None);
+        assert_eq!(list.timeouts().idle, Duration::from_millis(1500));
+        assert_eq!(list.timeouts().answer, Timeouts::default().answer);
+        assert_eq!(list.patience(), Patience::default());
+    }
+
+    #[test]
     fn mistakes_name_their_place() {
         for (text, expected) in [
             ("[provider.x]\nwire = \"chat\"", "provider x: it needs a `url`"),
@@ -306,6 +403,8 @@ mod tests {
             ("[price]\n\"x/y\" = { input = -1, output = 0 }", "price of x/y"),
             ("[price]\ny = { input = 1, output = 0 }", "names no model"),
             ("[prices]", "unknown field"),
+            ("[waiting]\nidle_s = 0", "idle_s is no time above 0"),
+            ("[waiting]\nidle = 2", "unknown field"),
         ] {
             let error =
                 Catalogue::built_in().unwrap().with(text, "mine.toml").unwrap_err().to_string();

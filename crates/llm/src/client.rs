@@ -117,6 +117,10 @@ impl Client {
         loop {
             let admission = self.breaker(model.provider()).get().admit(self.options.clock.now());
             let Admission::Wait(wait) = admission else { return Ok(()) };
+            if self.breaker(model.provider()).get().down() {
+                let message = "it has not for some minutes; once it does, the same command goes on";
+                return Err(Error::new(Class::Down, model, message));
+            }
             let patience = &self.options.patience;
             let Some(wait) = strain.pause(patience, wait) else {
                 let message = format!("{} has not answered anybody for long", model.provider());
@@ -188,12 +192,25 @@ impl Client {
                     drop(reservation);
                 }
             }
+            let unreached = class == Class::Network && bill == Bill::Nothing;
             let message = key.map_or_else(|| message.clone(), |key| key.scrub(&message));
             let error = Error { attempts: billed.attempts, ..Error::new(class, model, message) };
-            if error.is_of_the_provider() {
-                admitted.failed()
+            // Whoever says that there are too many requests is there.
+            if matches!(error.class, Class::Overloaded { .. } | Class::Network | Class::Stalled) {
+                admitted.failed();
             } else {
-                admitted.answered()
+                admitted.answered();
+            }
+            let met = self.breaker(model.provider()).get().met();
+            if unreached && !met && billed.attempts >= self.options.patience.unmet {
+                let message = format!(
+                    "{}; is it running? `--base-url`, or `url` in a models file, says where it is",
+                    error.message
+                );
+                return Err(Error {
+                    attempts: billed.attempts,
+                    ..Error::new(Class::Down, model, message)
+                });
             }
             match strain.wait(&self.options.patience, &error.class, &mut rng) {
                 Some(wait) => self.options.clock.sleep(wait).await,
@@ -313,8 +330,9 @@ impl Admitted<'_> {
 
     fn failed(mut self) {
         self.heard = true;
-        let now = self.client.options.clock.now();
-        self.client.breaker(self.provider).get().failed(now);
+        let Options { clock, patience, .. } = &self.client.options;
+        let (now, first) = (clock.now(), patience.first);
+        self.client.breaker(self.provider).get().failed(now, first);
     }
 }
 
@@ -379,7 +397,7 @@ fn played(
     Ok(match answer {
         Answer::Ok(reply) => Some(Ok(reply)),
         // Recorded for what it cost; asked again, it may go on.
-        Answer::Err(Error { class: Class::Budget { .. } | Class::Cancelled, .. }) => None,
+        Answer::Err(error) if error.passes() => None,
         Answer::Err(error) => Some(Err(error)),
     })
 }

@@ -36,11 +36,16 @@ impl Error {
         Self { class, model: model.to_string(), message, attempts: 1 }
     }
 
-    /// Whether the failure lies in how the study is set up (no key, no price, no such model): the next call will fail the
-    /// same way, whatever it asks.
+    /// Whether the failure lies in how the study is set up (no key, no price, no such model, no server): the next call will
+    /// fail the same way, whatever it asks.
     #[must_use]
     pub fn is_of_the_setup(&self) -> bool {
-        matches!(self.class, Class::Auth | Class::Unpriced | Class::Unknown)
+        matches!(self.class, Class::Auth | Class::Unpriced | Class::Unknown | Class::Down)
+    }
+
+    /// Whether it says nothing of the call that met it, which is made again once what was in its way is gone.
+    pub(crate) fn passes(&self) -> bool {
+        self.is_of_the_setup() || matches!(self.class, Class::Budget { .. } | Class::Cancelled)
     }
 
     /// Whether the provider, the network or the machine is at fault, and not what was asked.
@@ -69,6 +74,8 @@ pub enum Class {
     },
     /// The provider could not be reached, or the connection broke.
     Network,
+    /// Nobody is answered: the server was never there, or has been gone for long.
+    Down,
     /// Nothing came for too long.
     Stalled,
     /// A reply that cannot be understood: garbage, cut off, or empty.
@@ -107,6 +114,7 @@ impl Class {
                 after_ms.map(Duration::from_millis)
             }
             Self::Network
+            | Self::Down
             | Self::Stalled
             | Self::Malformed
             | Self::ContextOverflow
@@ -129,6 +137,7 @@ impl fmt::Display for Class {
             Self::RateLimited { .. } => f.write_str("too many requests"),
             Self::Overloaded { .. } => f.write_str("the provider has trouble"),
             Self::Network => f.write_str("the provider cannot be reached"),
+            Self::Down => f.write_str("the provider answers nobody"),
             Self::Stalled => f.write_str("nothing came for too long"),
             Self::Malformed => f.write_str("the reply cannot be understood"),
             Self::ContextOverflow => f.write_str("the conversation is longer than the model takes"),

@@ -17,6 +17,8 @@ use crate::{
 pub(crate) const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// Most bytes of an answer.
 const LONGEST: usize = 64 << 20;
+/// Most bytes of a line of a stream of events, which is held until its end.
+const LINE: usize = 4 << 20;
 /// Most bytes of a refusal that are read.
 const REFUSAL: usize = 64 << 10;
 
@@ -99,10 +101,10 @@ pub(crate) async fn ask(
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     let url = format!("{}/{}", provider.url, wire.path());
     let sent = client.post(url).headers(headers).body(body).send();
-    let response = tokio::time::timeout(timeouts.answer, sent)
-        .await
-        .map_err(|_| stalled())?
-        .map_err(|e| network(&e))?;
+    // A stream begins before anything was thought of.
+    let head = if provider.stream { timeouts.idle } else { timeouts.answer };
+    let response =
+        tokio::time::timeout(head, sent).await.map_err(|_| stalled())?.map_err(|e| network(&e))?;
     let status = response.status();
     let after_ms = retry_after(response.headers());
     let streamed = response
@@ -156,30 +158,50 @@ async fn stream(
     idle: Duration,
 ) -> Result<Decoded, Fault> {
     let mut assembler = wire.assembler();
-    let mut events = std::pin::pin!(bytes.eventsource());
-    let mut length = 0;
+    let mut events = std::pin::pin!(measured(bytes).eventsource());
     loop {
         let event = match tokio::time::timeout(idle, events.next()).await {
             Err(_) => return Err(stalled()),
             Ok(None) => break,
             // A connection that breaks in the midst of a reply has cut it off.
-            Ok(Some(Err(EventStreamError::Transport(_)))) => {
+            Ok(Some(Err(EventStreamError::Transport(Broken::Off)))) => {
                 return Err(Fault::malformed("the stream is cut off"));
+            }
+            Ok(Some(Err(EventStreamError::Transport(Broken::TooLong)))) => {
+                return Err(Fault::malformed("the reply is far too long"));
             }
             Ok(Some(Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)))) => {
                 return Err(Fault::malformed("the stream is no stream of events"));
             }
             Ok(Some(Ok(event))) => event,
         };
-        length += event.data.len();
-        if length > LONGEST {
-            return Err(Fault::malformed("the reply is far too long"));
-        }
         if assembler.take(&event.event, &event.data)? {
             break;
         }
     }
     wire.decode(&assembler.body()?)
+}
+
+/// Why the bytes of a stream end before it does.
+enum Broken {
+    Off,
+    TooLong,
+}
+
+/// The bytes of a stream of events, up to where it, or a line of it, is too long to be held.
+fn measured(
+    bytes: impl Stream<Item = reqwest::Result<Bytes>>,
+) -> impl Stream<Item = Result<Bytes, Broken>> {
+    let (mut all, mut line) = (0, 0);
+    bytes.map(move |bytes| {
+        let bytes = bytes.map_err(|_| Broken::Off)?;
+        all += bytes.len();
+        line = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => bytes.len() - at - 1,
+            None => line + bytes.len(),
+        };
+        if all > LONGEST || line > LINE { Err(Broken::TooLong) } else { Ok(bytes) }
+    })
 }
 
 fn stalled() -> Fault {
@@ -212,4 +234,30 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u64> {
         reason = "it is within the range"
     )]
     (0.0..=1e9).contains(&ms).then_some(ms.ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// How many of `pieces` pass before it is too much, of at most a hundred.
+    fn passed(piece: Vec<u8>) -> usize {
+        let piece = Bytes::from(piece);
+        let endless = futures_util::stream::repeat_with(move || Ok(piece.clone()));
+        let pieces = measured(endless).take(100).take_while(|piece| {
+            let fine = !matches!(piece, Err(Broken::TooLong));
+            async move { fine }
+        });
+        pieces.count().now_or_never().unwrap()
+    }
+
+    #[test]
+    fn neither_a_line_nor_a_stream_without_an_end_is_held() {
+        let mut piece = vec![b'x'; 1 << 20];
+        assert_eq!(passed(piece.clone()), LINE >> 20);
+        piece[9] = b'\n';
+        assert_eq!(passed(piece), LONGEST >> 20);
+    }
 }

@@ -35,7 +35,7 @@ pub use message::{
 pub use model::{BadModelId, ModelId};
 pub use patience::Patience;
 pub use price::{Price, Rates};
-pub use proxy::{Dialect, Proxy, ProxyOptions, Tally, Visit};
+pub use proxy::{Dialect, Passed, Proxy, ProxyOptions, Tally, Visit};
 pub use purse::{Caps, Limits, Part, Purse, Refused, Reservation, Scope};
 pub use secret::Secret;
 pub use tape::{Call, Exchange, Models, Origin, Tape, TapeError};

@@ -25,6 +25,8 @@ pub struct Patience {
     pub longest: Duration,
     /// All waits of a call together. One that would not fit is not begun.
     pub total: Duration,
+    /// Tries after which a server that never answered anybody, and cannot be connected to, is taken for none.
+    pub unmet: u32,
 }
 
 impl Default for Patience {
@@ -38,6 +40,7 @@ impl Default for Patience {
             first: Duration::from_secs(1),
             longest: Duration::from_secs(60),
             total: Duration::from_mins(20),
+            unmet: 3,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Strain {
             Class::Malformed => (&mut self.malformed, patience.malformed),
             Class::ContextOverflow
             | Class::Declined
+            | Class::Down
             | Class::Auth
             | Class::Unknown
             | Class::Rejected

@@ -6,6 +6,7 @@
 //! is no call to a model that can be metered is turned down.
 
 mod asked;
+mod passed;
 mod relay;
 
 use std::{
@@ -27,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{Catalogue, Origin, Purse, Refused, Secret, Tape, Timeouts, http};
 
 pub use asked::Dialect;
+pub use passed::Passed;
 
 /// Everything that a proxy needs.
 pub struct ProxyOptions {
@@ -69,6 +71,8 @@ pub struct Tally {
     pub spend: Spend,
     /// The first request that the purse had no room for.
     pub refused: Option<Refused>,
+    /// The first thing in the way of every call, whatever it asks: no key, no price, no such model.
+    pub setup: Option<String>,
     /// What else went wrong, in few words, the last few of them.
     pub trouble: Vec<String>,
 }
@@ -168,6 +172,10 @@ impl Guest {
     /// The next call's origin.
     fn origin(&self) -> Origin {
         Origin { nth: self.next.fetch_add(1, Ordering::SeqCst), ..self.origin.clone() }
+    }
+
+    fn setup(&self, what: String) {
+        self.tally().setup.get_or_insert(what);
     }
 
     fn trouble(&self, what: impl Into<String>) {

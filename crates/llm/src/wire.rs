@@ -9,11 +9,14 @@ mod fault;
 mod messages;
 mod responses;
 
+use bytes::Bytes;
+use eventsource_stream::Eventsource as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 
 pub(crate) use fault::{Bill, Fault, of_status};
 
-use crate::{Content, Reply, Request, Stop, ToolCall, Wire};
+use crate::{Content, Error, Reply, Request, Stop, ToolCall, Wire};
 
 #[cfg(test)]
 mod hostile;
@@ -63,6 +66,37 @@ impl Wire {
             Self::Messages => messages::decode(body),
         }?;
         checked(decoded)
+    }
+
+    /// The reply in all that a provider sent, as a stream of events or at once.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(self, streamed: bool, bytes: &[u8]) -> Result<Reply, Error> {
+        let body = if streamed {
+            self.put_together(bytes)
+        } else {
+            serde_json::from_slice(bytes).map_err(|_| Fault::malformed("the reply is no JSON"))
+        };
+        let decoded = body.and_then(|body| self.decode(&body));
+        decoded
+            .map(|decoded| decoded.reply)
+            .map_err(|fault| Error::new(fault.class, "it", fault.message))
+    }
+
+    /// The body that a stream of events amounts to.
+    pub(crate) fn put_together(self, bytes: &[u8]) -> Result<Value, Fault> {
+        let mut assembler = self.assembler();
+        let all = [Ok::<_, std::convert::Infallible>(Bytes::copy_from_slice(bytes))];
+        let mut events = futures_util::stream::iter(all).eventsource();
+        // All of it is there, so nothing is ever waited for.
+        while let Some(event) = events.next().now_or_never().flatten() {
+            let event = event.map_err(|_| Fault::malformed("the stream is no stream of events"))?;
+            if assembler.take(&event.event, &event.data)? {
+                break;
+            }
+        }
+        assembler.body()
     }
 
     /// Puts a stream together.

@@ -9,6 +9,7 @@
 //! from any connection, however long it takes.
 
 mod answer;
+mod ideas;
 mod service;
 mod tools;
 mod trials;

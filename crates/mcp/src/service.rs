@@ -84,7 +84,7 @@ impl Service {
 }
 
 /// Resources without parameters: address, name, what they are, the tool that tells the same.
-const RESOURCES: [(&str, &str, &str, &str); 5] = [
+const RESOURCES: [(&str, &str, &str, &str); 6] = [
     ("empiric://task", "task", "What is improved, by which rules, within which budget", "get_task"),
     ("empiric://lineage", "lineage", "What was measured so far, digested", "get_lineage"),
     ("empiric://trials", "trials", "The newest trials", "list_trials"),
@@ -94,6 +94,7 @@ const RESOURCES: [(&str, &str, &str, &str); 5] = [
         "How trials failed, by what they are recognised by",
         "failures",
     ),
+    ("empiric://ideas", "ideas", "What waits to be tried, and what became of the rest", "ideas"),
     ("empiric://notes", "notes", "What people and agents wrote down", "notes"),
 ];
 

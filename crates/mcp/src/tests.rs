@@ -246,7 +246,11 @@ async fn a_study_is_told_by_tools_and_by_resources() {
     let rest = room.told("list_trials", json!({"limit": 1, "cursor": page["next"]})).await;
     assert_eq!(rest["trials"][0]["trial"], "t0");
     let lineage = room.told("get_lineage", json!({})).await;
-    assert_eq!(lineage["near_misses"][0]["trial"], "t1");
+    let digest = lineage["arms"].as_array().unwrap().iter().find(|one| one["arm"] == "submitted");
+    let digest = digest.unwrap()["digest"].as_str().unwrap();
+    assert!(digest.contains("t1 artifact_too_large") && digest.contains("«keep wider"), "{digest}");
+    let error = room.refused("get_lineage", json!({"arm": "nobody"})).await;
+    assert!(error.contains("submitted"), "{error}");
     let failures = room.told("failures", json!({})).await;
     assert_eq!(failures["failures"][0]["trials"], 1);
 
@@ -263,7 +267,8 @@ async fn a_study_is_told_by_tools_and_by_resources() {
 
     for (uri, part) in [
         ("empiric://task", "minimize"),
-        ("empiric://lineage", "near_misses"),
+        ("empiric://lineage", "artifact_too_large"),
+        ("empiric://ideas", "in_all"),
         ("empiric://trials", "keep wider counts"),
         ("empiric://failures", "artifact_too_large"),
         ("empiric://notes", "in_all"),

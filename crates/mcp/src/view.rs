@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use empiric_core::{
     Bound, Cause, Failure, Gate, Outcome, Prediction, Purpose, Split, Study, Trial, TrialNo,
-    Verdict,
     quote::{self, Keep},
     task::Limits,
     trial::FileChange,
@@ -17,8 +16,6 @@ use serde_json::{Map, Value, json};
 const SAID: (usize, usize) = (200, 2000);
 /// Longest quotation, bytes.
 const QUOTED: usize = 2000;
-/// Most trials of a kind in the digest.
-const SOME: usize = 8;
 /// Notes that are told.
 const NOTES: usize = 40;
 /// Changed files that are told.
@@ -337,60 +334,4 @@ pub(crate) fn notes(study: &Study) -> Value {
         json!({"by": quote::line(by, 60), "text": quote::quote("note", text, 600, Keep::Head)})
     });
     json!({"notes": rows.collect::<Vec<_>>(), "in_all": study.notes().len()})
-}
-
-/// What was measured so far.
-pub(crate) fn lineage(study: &Study) -> Value {
-    let keeps = study.keeps().iter().rev().take(SOME).filter_map(|no| study.trial(*no));
-    let ended = || study.trials().iter().rev().filter(|trial| trial.no != TrialNo::BASELINE);
-    let near =
-        ended().filter(|trial| failure(trial).is_some_and(|failure| failure.margin.is_some()));
-    let open = study.open_trials().iter().filter_map(|no| study.trial(*no));
-    let of = |wanted: Verdict| {
-        ended().filter(move |trial| {
-            matches!(&trial.outcome, Some(Outcome::Valid { verdict, .. }) if *verdict == wanted)
-        })
-    };
-    let rows = |trials: &mut dyn Iterator<Item = &std::sync::Arc<Trial>>| -> Vec<Value> {
-        trials.take(SOME).map(|trial| row(study, trial)).collect()
-    };
-    let status = Status::of(study);
-    json!({
-        "champion": study.champion(),
-        "baseline": status.baseline,
-        "gain_so_far": status.champion,
-        "outcomes": status.outcomes,
-        "kept_newest_first": rows(&mut keeps.into_iter()),
-        "surfaces": surfaces(study),
-        "near_misses": rows(&mut near.into_iter()),
-        "inconclusive": rows(&mut of(Verdict::Inconclusive)),
-        "lately_discarded": rows(&mut of(Verdict::Discard)),
-        "under_way": rows(&mut open.into_iter()),
-        "failures": failures(study)["failures"].as_array().map(|all| all.iter().take(SOME).cloned().collect::<Vec<_>>()),
-        "notes": notes(study)["notes"].as_array().map(|all| all.iter().take(SOME).cloned().collect::<Vec<_>>()),
-    })
-}
-
-/// What was tried on each file, and what came of it.
-fn surfaces(study: &Study) -> Value {
-    let mut all: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
-    for trial in study.trials() {
-        let Some(edit) = trial.edit.as_ref().filter(|_| trial.no != TrialNo::BASELINE) else {
-            continue;
-        };
-        let which = match &trial.outcome {
-            Some(Outcome::Valid { verdict: Verdict::Keep, .. }) => 0,
-            Some(Outcome::Valid { verdict: Verdict::Inconclusive, .. }) => 1,
-            Some(Outcome::Valid { .. }) => 2,
-            Some(Outcome::Failed(_)) => 3,
-            None => continue,
-        };
-        for file in &edit.files {
-            all.entry(&file.path).or_default()[which] += 1;
-        }
-    }
-    let mut rows: Vec<_> = all.into_iter().collect();
-    rows.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.iter().sum::<u32>()));
-    let row = |(path, [kept, open, dropped, failed]): (&str, [u32; 4])| json!({"file": quote::line(path, 200), "kept": kept, "inconclusive": open, "discarded": dropped, "failed": failed});
-    rows.into_iter().take(2 * SOME).map(row).collect()
 }

@@ -4,6 +4,7 @@
 //! as long as it is told; the tests here replay the seeds in `fuzz/seeds` and a few thousand mutations of them.
 
 mod events;
+mod models;
 mod texts;
 
 #[cfg(test)]
@@ -13,7 +14,7 @@ mod tests;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets by name. Each has seeds in `fuzz/seeds/<name>` and a driver in `fuzz/fuzz_targets/<name>.rs`.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("task", texts::task),
     ("result", texts::result),
     ("events", events::events),
@@ -21,6 +22,7 @@ pub const TARGETS: [Target; 7] = [
     ("edits", texts::edits),
     ("printed", texts::printed),
     ("globs", texts::globs),
+    ("models", models::models),
 ];
 
 /// Runs the target called `name` on `data`.

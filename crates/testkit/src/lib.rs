@@ -2,7 +2,8 @@
 //! run the program in, a look at what it leaves running, the faults that it must survive, and what must hold of anybody's
 //! input.
 //!
-//! Nothing here is part of the product. All but [`fuzz`], [`agent`] and [`model`] knows the program only by its command line, and [`model`] does not know it at all.
+//! Nothing here is part of the product. All but [`fuzz`], [`agent`] and [`model`] knows the program only by its command line, and [`model`] does not
+//! know it at all.
 
 pub mod agent;
 pub mod faults;

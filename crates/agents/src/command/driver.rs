@@ -8,11 +8,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use empiric_core::{Operator, TrialNo};
+use empiric_core::{
+    Operator, Outcome, TrialNo,
+    quote::{self, Keep},
+};
+use empiric_llm::Dialect;
 use serde_json::json;
 
 use super::{Transcript, transcript};
-use crate::{Brief, Files};
+use crate::{
+    Brief, Files,
+    digest::{Channels, digest},
+};
+
+/// Most bytes of what a failed trial printed.
+const SHOWN: usize = 3000;
 
 /// A command-line agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +37,8 @@ pub enum Driver {
     Opencode,
     /// `aider`.
     Aider,
-    /// Any other program: its arguments, with `{prompt}` where the prompt goes, or at the end where there is none. What it
-    /// prints is taken for its words.
+    /// Any other program: its arguments, with `{prompt}` where the prompt goes, or at the end where there is none, and
+    /// `{model}` where a model does. What it prints is taken for its words.
     Other(Vec<String>),
 }
 
@@ -40,12 +50,51 @@ pub(super) struct Command {
 }
 
 impl Driver {
+    /// Those that are known by name.
+    pub const KNOWN: [Self; 5] =
+        [Self::Claude, Self::Codex, Self::Gemini, Self::Opencode, Self::Aider];
+
     /// The driver of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Claude, Self::Codex, Self::Gemini, Self::Opencode, Self::Aider]
-            .into_iter()
-            .find(|driver| driver.name() == name)
+        Self::KNOWN.into_iter().find(|driver| driver.name() == name)
+    }
+
+    /// What it can speak with its model, each with the provider that usually answers; the first is what it prefers.
+    pub(super) fn dialects(&self) -> &'static [(Dialect, &'static str)] {
+        const MESSAGES: (Dialect, &str) = (Dialect::Messages, "anthropic");
+        const RESPONSES: (Dialect, &str) = (Dialect::Responses, "openai");
+        const CHAT: (Dialect, &str) = (Dialect::Chat, "openai-chat");
+        const GEMINI: (Dialect, &str) = (Dialect::Gemini, "google");
+        match self {
+            Self::Claude => &[MESSAGES],
+            Self::Codex => &[RESPONSES],
+            Self::Gemini => &[GEMINI],
+            Self::Opencode => &[MESSAGES, RESPONSES, GEMINI],
+            Self::Aider => &[MESSAGES, CHAT],
+            Self::Other(_) => &[MESSAGES, RESPONSES, CHAT, GEMINI],
+        }
+    }
+
+    /// What it calls the model that its provider calls `model`: some name the language that it is asked in, too.
+    pub(super) fn word(&self, dialect: Dialect, model: &str) -> String {
+        let family = match dialect {
+            Dialect::Messages => "anthropic",
+            Dialect::Responses | Dialect::Chat => "openai",
+            Dialect::Gemini => "google",
+        };
+        match self {
+            Self::Opencode | Self::Aider => format!("{family}/{model}"),
+            Self::Claude | Self::Codex | Self::Gemini | Self::Other(_) => model.to_owned(),
+        }
+    }
+
+    /// The arguments that a user gave it, if it is the user's own.
+    pub(super) fn words(&self) -> Option<&[String]> {
+        match self {
+            Self::Other(words) => Some(words),
+            Self::Claude | Self::Codex | Self::Gemini | Self::Opencode | Self::Aider => None,
+        }
     }
 
     /// Its name, which is also its program's.
@@ -57,7 +106,7 @@ impl Driver {
             Self::Gemini => "gemini",
             Self::Opencode => "opencode",
             Self::Aider => "aider",
-            Self::Other(_) => "other",
+            Self::Other(_) => "command",
         }
     }
 
@@ -137,10 +186,16 @@ impl Driver {
                 words(&["--message", prompt]),
             ]
             .concat(),
-            Self::Other(given) if given.iter().any(|word| word.contains("{prompt}")) => {
-                given.iter().map(|word| word.replace("{prompt}", prompt)).collect()
+            Self::Other(given) => {
+                let model = model.unwrap_or_default();
+                let named = given.iter().any(|word| word.contains("{prompt}"));
+                let filled = given.iter().map(|word| {
+                    // What a prompt says is not filled in once more.
+                    let parts = word.split("{prompt}").map(|part| part.replace("{model}", model));
+                    parts.collect::<Vec<_>>().join(prompt)
+                });
+                filled.chain((!named).then(|| prompt.to_owned())).collect()
             }
-            Self::Other(given) => [given.clone(), words(&[prompt])].concat(),
         };
         let mut argv = vec![program.display().to_string()];
         argv.extend(arguments);
@@ -246,11 +301,22 @@ pub(super) fn prompt(brief: &Brief, files: &Files) -> String {
         format!("Only the surface `{}` is yours: {}.\n", surface.name, surface.owns.join(", "))
     });
     let parent = brief.ask.parents.first().copied().unwrap_or(TrialNo::BASELINE);
+    let failed = match brief.study.trial(parent).and_then(|trial| trial.outcome.as_ref()) {
+        Some(Outcome::Failed(failure)) => {
+            let why = format!("{failure}\n{}", failure.excerpt);
+            format!("{}\n", quote::quote(&format!("failure of {parent}"), &why, SHOWN, Keep::Tail))
+        }
+        Some(Outcome::Valid { .. }) | None => String::new(),
+    };
+    let arm = brief.study.trial(brief.trial).map(|trial| trial.arm.as_str()).unwrap_or_default();
+    let measured = digest(&brief.study, arm, Some(brief.trial), &Channels::all());
+    let measured =
+        quote::quote("what this study has measured so far", &measured, measured.len(), Keep::Head);
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     format!(
         "{what}, so that the metric `{}` will {}.\n\
          Task: {}\n\
-         The files are in the current directory, as of trial {parent}: {}.\n{surface}\
+         The files are in the current directory, as of trial {parent}: {}.\n{surface}{failed}{measured}\n\
          One idea only; other changes would be measured with it. Nothing here can measure the metric, so do not try to \
          train or to evaluate; the change is measured when you are done, on seeds that you do not know.\n\
          End with one line that begins with `HYPOTHESIS:` and says in one or two sentences what you changed and why it \
@@ -266,12 +332,17 @@ pub(super) fn prompt(brief: &Brief, files: &Files) -> String {
     )
 }
 
-/// What of the machine a program needs beside the system's own directories: the prefix that it is installed in.
-pub(super) fn installation(program: &Path) -> io::Result<Option<PathBuf>> {
+/// What of the machine a program needs beside the system's own directories: the prefix that it is installed in, and the
+/// directory that it was found in, where what it was found by is a link.
+pub(super) fn installation(program: &Path) -> io::Result<Vec<PathBuf>> {
     const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/nix/store"];
+    let system = |path: &Path| SYSTEM.iter().any(|dir| path.starts_with(dir));
     let real = fs_err::canonicalize(program)?;
-    if SYSTEM.iter().any(|dir| real.starts_with(dir)) {
-        return Ok(None);
+    let link = program.parent().filter(|dir| *dir != Path::new("/") && real != *program);
+    let mut seen: Vec<PathBuf> =
+        link.into_iter().filter(|dir| !system(dir)).map(Path::to_owned).collect();
+    if system(&real) {
+        return Ok(seen);
     }
     // A package of npm is its own prefix; of anything else it is what holds `bin`. A home directory is neither.
     let package = real
@@ -283,7 +354,8 @@ pub(super) fn installation(program: &Path) -> io::Result<Option<PathBuf>> {
     } else {
         None
     };
-    Ok(Some(package.or(prefix).unwrap_or(dir).to_owned()))
+    seen.push(package.or(prefix).unwrap_or(dir).to_owned());
+    Ok(seen)
 }
 
 /// A program's version.

@@ -1,5 +1,7 @@
 //! Numbers and other people's words on one line.
 
+use empiric_core::quote;
+
 /// A value with about five significant digits.
 #[must_use]
 pub fn number(value: f64) -> String {
@@ -20,17 +22,15 @@ pub fn signed(value: f64) -> String {
     format!("{}{}", if value < 0.0 { "-" } else { "+" }, number(value.abs()))
 }
 
-/// `text` on one line, without control characters and without « and », in at most `limit` characters.
+/// `text` on one line, without what is not seen and without « and », in at most `limit` characters.
 #[must_use]
 pub fn one_line(text: &str, limit: usize) -> String {
     // What is left out need not be looked at either.
-    let seen = text.chars().take(4 * limit + 64);
+    let seen: String = text.chars().take(4 * limit + 64).collect();
     let mut line = String::new();
     let (mut count, mut blank) = (0, false);
-    for c in seen {
-        // Marks that turn the direction of writing, and invisible ones, have no place in evidence.
-        let odd = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-        if c.is_whitespace() || c.is_control() || odd {
+    for c in quote::clean(&seen).chars() {
+        if c.is_whitespace() {
             blank = !line.is_empty();
             continue;
         }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use empiric_core::{Complexity, Operator, Outcome, Role, Trial, TrialNo, lore::surface};
 use empiric_search::schedule::{self, Mood};
 
-use super::quote::quoted;
+use super::quoted;
 use crate::{
     Brief,
     digest::{Channel, Channels, digest, number, one_line, signed},

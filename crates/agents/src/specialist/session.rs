@@ -183,7 +183,7 @@ impl Session<'_> {
             text.push_str(line);
             text.push('\n');
         });
-        text.push_str(&super::quote::quoted("your edit so far", &diff, 6000));
+        text.push_str(&super::quoted("your edit so far", &diff, 6000));
         let text = self.prompts.say("compacted", &[("notes", &text)]);
         if let Some(first) = turns.first_mut() {
             first.content.truncate(1);
@@ -196,7 +196,7 @@ impl Session<'_> {
         match &error.class {
             Class::Budget { refused } => self.brief.errands.halt(Halt::Budget(refused.to_string())),
             Class::Cancelled => self.brief.errands.halt(Halt::Cancelled),
-            Class::Auth | Class::Unknown | Class::Unpriced | Class::NotRecorded => {
+            Class::Auth | Class::Unknown | Class::Unpriced | Class::Down | Class::NotRecorded => {
                 self.brief.errands.halt(Halt::Setup(error.to_string()))
             }
             Class::RateLimited { .. }

@@ -10,7 +10,7 @@ use regex::RegexBuilder;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{quote::quoted, workspace::Workspace};
+use super::{quoted, workspace::Workspace};
 use crate::{
     Brief, Files, Proposal,
     digest::{Channels, number, one_line, signed},

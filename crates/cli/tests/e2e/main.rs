@@ -11,6 +11,8 @@ mod contract;
 mod faults;
 mod interrupts;
 mod models;
+mod programs;
+mod providers;
 mod quick;
 mod repeatable;
 mod steering;

@@ -114,7 +114,7 @@ fn run(server: &ModelServer, more: &[&str]) -> Vec<String> {
 }
 
 /// The events of the study, as JSON.
-fn events(path: &Path) -> Vec<Value> {
+pub(crate) fn events(path: &Path) -> Vec<Value> {
     let reader = empiric_ledger::Reader::open(path).unwrap();
     let records = reader.records(0, 100_000).unwrap();
     records.iter().map(|record| serde_json::to_value(&record.event).unwrap()).collect()

@@ -187,6 +187,23 @@ fn a_newer_ledger_is_read_and_not_written() {
 }
 
 #[test]
+fn an_event_that_another_version_wrote_is_told_from_a_damaged_one() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 2);
+    let db = raw(dir.path());
+    let sql = "DROP TRIGGER event_unchanged; UPDATE event SET body = '{\"event\":\"of_old\"}' WHERE seq = 3";
+    db.execute_batch(sql).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let error = reader.study().unwrap_err();
+    assert!(matches!(error, Error::Undecodable { seq: 3, .. }), "{error}");
+    db.pragma_update(None, "user_version", schema::VERSION - 1).unwrap();
+    for error in [reader.study().unwrap_err(), reader.records(0, 10).unwrap_err()] {
+        assert!(matches!(error, Error::OtherFormat { seq: 3, .. }), "{error}");
+        assert!(error.to_string().contains("the Empiric that wrote it"), "{error}");
+    }
+}
+
+#[test]
 fn a_database_of_something_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     raw(dir.path()).execute_batch("CREATE TABLE mine (x)").unwrap();

@@ -20,8 +20,19 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Its stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::Gemini => "gemini",
+        }
+    }
+
     /// The protocol, where Empiric's own clients speak it too.
-    pub(super) fn wire(self) -> Option<Wire> {
+    pub(crate) fn wire(self) -> Option<Wire> {
         match self {
             Self::Chat => Some(Wire::Chat),
             Self::Responses => Some(Wire::Responses),

@@ -21,8 +21,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Guest,
     asked::{Asked, Dialect, Unmetered},
+    passed,
 };
-use crate::{Exchange, ModelId, Origin, Price, Provider, Reservation, gemini, http};
+use crate::{
+    Class, Error, Exchange, ModelId, Origin, Price, Provider, Reservation, gemini, http, wire,
+};
 
 /// Most bytes of a request, and of an answer that is metered.
 const LONGEST: usize = 64 << 20;
@@ -106,7 +109,8 @@ async fn relay(
     let (name, provider) = route
         .and_then(|name| Some((name, options.catalogue.provider(name)?)))
         .ok_or_else(|| {
-        let message = format!("no provider is set for {dialect:?}");
+        let message = format!("no provider is set for {dialect:?}, which the agent speaks");
+        guest.setup(message.clone());
         turned(StatusCode::NOT_FOUND, dialect, "not_found_error", message)
     })?;
     let named = format!("{name}/{}", asked.model);
@@ -117,7 +121,8 @@ async fn relay(
         Some(price) => price,
         None if !options.purse.limits().binds_money() => Price::FREE,
         None => {
-            let message = format!("the price of {model} is not known, and money is capped");
+            let message = Error::new(Class::Unpriced, &model, "").to_string();
+            guest.setup(message.clone());
             return Err(turned(StatusCode::PAYMENT_REQUIRED, dialect, "unpriced", message));
         }
     };
@@ -151,6 +156,7 @@ async fn relay(
             Err((connected, message)) => {
                 if !connected {
                     open.release();
+                    guest.setup(format!("{message}; is it running?"));
                 }
                 return Err(turned(StatusCode::BAD_GATEWAY, dialect, "api_error", message));
             }
@@ -208,14 +214,15 @@ impl Open {
         }
         let accept = if self.asked.stream { "text/event-stream" } else { "application/json" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        let url = format!("{}/{}", provider.url, self.asked.path);
+        let base = provider.speaks(self.asked.dialect).unwrap_or(&provider.url);
+        let url = format!("{base}/{}", self.asked.path);
         let sent = shared.http.post(url).headers(headers).body(self.asked.body.to_string()).send();
         match tokio::time::timeout(shared.options.timeouts.answer, sent).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
-                Err((!error.is_connect(), "the provider cannot be reached".to_owned()))
+                Err((!error.is_connect(), format!("{} cannot be reached", self.model.provider())))
             }
-            Err(_) => Err((true, "the provider does not answer".to_owned())),
+            Err(_) => Err((true, format!("{} does not answer", self.model.provider()))),
         }
     }
 
@@ -263,29 +270,30 @@ impl Open {
     async fn close(&mut self, status: StatusCode, events: bool, all: &[u8], whole: bool) {
         if !status.is_success() {
             let said = String::from_utf8_lossy(all).into_owned();
-            self.guest.trouble(format!("the provider answers {}", status.as_u16()));
-            self.settle(Some(Usage::default()), &json!({"status": status.as_u16(), "body": said}));
+            let wire::Fault { class, message, .. } = wire::of_status(status.as_u16(), None, &said);
+            let error = Error::new(class, &self.model, self.scrubbed(&message));
+            self.guest.trouble(error.to_string());
+            if error.is_of_the_setup() {
+                self.guest.setup(error.to_string());
+            }
+            let answer = json!({"status": status.as_u16(), "body": self.scrubbed(&said), "class": error.class});
+            self.settle(Some(Usage::default()), &answer);
             return;
         }
         let body = match (events, self.asked.dialect.wire()) {
             (false, _) => serde_json::from_slice(all).ok(),
-            (true, Some(wire)) => put_together(wire, all).await,
+            (true, Some(wire)) => wire.put_together(all).ok(),
             (true, None) => last_usage(all).await,
         };
-        let usage =
-            body.as_ref().filter(|_| whole).and_then(|body| match self.asked.dialect.wire() {
-                // Of a reply that cannot be used, what was billed still counts.
-                Some(wire) => match wire.decode(body) {
-                    Ok(decoded) => decoded.metered.then_some(decoded.reply.usage),
-                    Err(fault) => match fault.bill {
-                        crate::wire::Bill::Known(usage) => Some(usage),
-                        crate::wire::Bill::Nothing | crate::wire::Bill::Unknown => None,
-                    },
-                },
-                None => gemini::usage(body),
-            });
         let body = body.unwrap_or_else(|| Value::String(String::from_utf8_lossy(all).into_owned()));
-        self.settle(usage, &json!({"status": status.as_u16(), "body": body}));
+        let usage = passed::billed(self.asked.dialect, &body).filter(|_| whole);
+        self.settle(usage, &json!({"status": status.as_u16(), "body": body, "whole": whole}));
+    }
+
+    /// A provider's words without its key.
+    fn scrubbed(&self, words: &str) -> String {
+        let key = self.guest.shared.options.keys.get(self.model.provider());
+        key.map_or_else(|| words.to_owned(), |key| key.scrub(words))
     }
 
     /// It was never sent.
@@ -320,13 +328,19 @@ impl Open {
             model: self.model.clone(),
             blob: BlobId::of(&request),
             request,
-            answer: json!({"passed": answer}).to_string().into_bytes(),
+            answer: match answer.get("class") {
+                Some(class) => json!({"passed": answer, "err": {"class": class}}),
+                None => json!({"passed": answer}),
+            }
+            .to_string()
+            .into_bytes(),
             usage,
             spend,
             attempts: 1,
             wall: Duration::ZERO,
         };
-        if let Err(error) = tape.record(exchange) {
+        // A tape may wait until the exchange is safe.
+        if let Err(error) = tokio::task::block_in_place(|| tape.record(exchange)) {
             self.guest.trouble(format!("a call could not be recorded: {error}"));
         }
     }
@@ -372,20 +386,6 @@ async fn pump(
             Err(_) | Ok(Some(_)) => return (all, false),
         }
     }
-}
-
-/// The body that a stream amounts to.
-async fn put_together(wire: crate::Wire, all: &[u8]) -> Option<Value> {
-    let mut assembler = wire.assembler();
-    let mut events = std::pin::pin!(whole(all).eventsource());
-    while let Some(Ok(event)) = events.next().await {
-        match assembler.take(&event.event, &event.data) {
-            Ok(false) => {}
-            Ok(true) => break,
-            Err(_) => return None,
-        }
-    }
-    assembler.body().ok()
 }
 
 /// The last chunk of a stream of Google's that says what was billed.

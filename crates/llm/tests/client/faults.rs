@@ -105,19 +105,38 @@ fn a_provider_that_recovers_is_asked_again_no_sooner_than_it_wants() {
 }
 
 #[test]
-fn a_dead_server_costs_nothing_and_trips_the_breaker() {
+fn a_server_that_was_never_there_is_said_to_be_none_after_seconds_and_costs_nothing() {
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let kit = kit(&format!("http://{dead}/v1"));
-    for n in 0..2 {
-        let error = kit.client.call(&call("chat", &format!("go {n}"))).unwrap_err();
-        assert_eq!((error.class.clone(), error.attempts), (Class::Network, 3), "{error}");
-        assert!(error.is_of_the_provider());
-    }
+    let error = kit.client.call(&call("chat", "go")).unwrap_err();
+    assert_eq!((error.class.clone(), error.attempts), (Class::Down, 3), "{error}");
+    assert!(error.is_of_the_setup() && error.to_string().contains("--base-url"), "{error}");
     let spent = kit.purse.spent(&empiric_llm::Scope::Study);
     assert_eq!(spent.calls, 0, "nothing reached anybody");
-    // Two calls of three tries are six failures in a row: after five, everybody pauses.
-    let slept = kit.clock.slept.lock().unwrap().clone();
-    assert!(slept.iter().any(|wait| *wait > Duration::from_secs(10)), "{slept:?}");
+    let slept: Duration = kit.clock.slept.lock().unwrap().iter().sum();
+    assert!(slept <= Duration::from_secs(3), "{slept:?}");
+    // Nor is it on the tape as an answer: once the server is there, the call is made again.
+    let again = kit.client.call(&call("chat", "go")).unwrap_err();
+    assert_eq!((again.class.clone(), again.attempts), (Class::Down, 3), "{again}");
+}
+
+#[test]
+fn a_server_that_goes_away_for_long_is_waited_for_and_then_holds_nobody_up() {
+    let server = ModelServer::start(Script::always([Say::text("yes")])).unwrap();
+    let kit = kit(&server.url());
+    kit.client.call(&call("chat", "go")).unwrap();
+    drop(server);
+    let mut classes = Vec::new();
+    for n in 1..6 {
+        let mut call = call("chat", "go on");
+        call.origin = origin(2, n);
+        classes.push(kit.client.call(&call).unwrap_err().class);
+    }
+    // Each call has its own tries; failures in a row are everybody's, and so are the pauses that they lead to.
+    assert_eq!(classes[..2], [Class::Network, Class::Network]);
+    assert_eq!(classes[4], Class::Down, "{classes:?}");
+    let slept: Duration = kit.clock.slept.lock().unwrap().iter().sum();
+    assert!((100..180).contains(&slept.as_secs()), "{slept:?}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::{
 
 use empiric_core::{Money, Spend};
 use empiric_llm::{
-    Caps, Dialect, Limits, Part, Proxy, ProxyOptions, Purse, Scope, Secret, Tape, Timeouts, Visit,
+    Caps, Dialect, Limits, Part, Passed, Proxy, ProxyOptions, Purse, Scope, Secret, Tape, Timeouts,
+    Visit,
 };
 use empiric_testkit::model::{Asked, Fault, ModelServer, Said, Say, Script};
 use serde_json::{Value, json};
@@ -133,6 +134,16 @@ fn every_dialect_passes_is_metered_to_the_token_and_never_sees_the_key() {
         assert!(all.contains("improve it") && all.contains("I widen it"), "{all}");
         assert!(!all.contains(KEY) && !all.contains(TOKEN), "{all}");
     }
+    // What was billed can be read again out of the record, and out of no other.
+    for exchange in tape.iter() {
+        let answer = String::from_utf8(exchange.answer.clone()).unwrap();
+        let read = |answer: &str| Passed::read(&exchange.request, answer.as_bytes());
+        let passed = read(&answer).unwrap();
+        assert_eq!((passed.model.as_str(), passed.usage), ("fake", Some(exchange.usage)));
+        let dearer = read(&answer.replace(":25", ":26")).unwrap();
+        assert_ne!(dearer.usage, passed.usage, "{answer}");
+        assert_eq!(read("{}"), None);
+    }
 }
 
 #[test]
@@ -256,7 +267,8 @@ fn a_money_cap_holds_at_the_proxy_however_many_agents_ask() {
 fn googles_dialect_has_a_route_and_a_dead_provider_costs_nothing() {
     // The model server does not speak it; what it would say is in the unit tests of its counts.
     let routes: BTreeMap<Dialect, String> = BTreeMap::from([(Dialect::Gemini, "chat".to_owned())]);
-    let catalogue = catalogue("http://127.0.0.1:9/v1");
+    let google = "[provider.chat]\ngemini = \"http://127.0.0.1:9/v1beta\"";
+    let catalogue = catalogue("http://127.0.0.1:9/v1").with(google, "test").unwrap();
     let options = ProxyOptions {
         keys: BTreeMap::new(),
         catalogue,

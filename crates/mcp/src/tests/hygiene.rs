@@ -22,6 +22,15 @@ fn hostile(dir: &Path) -> Story {
         ..Default::default()
     }];
     let mut story = study(dir, Some((edit, failure)));
+    let sketch = empiric_core::Sketch {
+        text: HOSTILE.repeat(50),
+        reach: empiric_core::Reach::Code,
+        surface: Some(HOSTILE.to_owned()),
+        priority: Default::default(),
+        risk: Default::default(),
+    };
+    let idea = story.study.library().next_idea();
+    story.push(Event::IdeaAdded { idea, arm: None, by: HOSTILE.to_owned(), sketch });
     for _ in 0..100 {
         story.push(Event::Noted { by: HOSTILE.to_owned(), text: HOSTILE.repeat(50) });
     }
@@ -38,6 +47,7 @@ async fn hostile_text_is_quoted_cleaned_and_bounded_in_every_answer() {
         ("get_trial", json!({"trial": "t1"})),
         ("wait_trial", json!({"trial": "t1"})),
         ("failures", json!({})),
+        ("ideas", json!({})),
         ("notes", json!({})),
         ("get_trial", json!({"trial": HOSTILE})),
         ("read_file", json!({"path": HOSTILE})),

@@ -130,3 +130,22 @@ async fn a_note_is_posted_in_the_clients_name() {
     assert_eq!(posted.request, Request::Note { text: "widths are exhausted".to_owned() });
     room.refused("note", json!({"text": "\u{202e} \u{1b}[2J"})).await;
 }
+
+#[tokio::test]
+async fn ideas_are_told_and_left_behind() {
+    let room = Room::plain().await;
+    assert_eq!(room.told("ideas", json!({})).await, json!({"ideas": [], "in_all": 0}));
+    let asked =
+        json!({"text": "tie the\u{202e} embeddings", "reach": "algorithm", "priority": "high"});
+    room.told("add_idea", asked).await;
+    let Request::IdeaAdd { sketch } = room.mail().posted.remove(0).request else { panic!() };
+    assert_eq!((sketch.text.as_str(), sketch.reach.name()), ("tie the embeddings", "algorithm"));
+    for (asked, says) in [
+        (json!({"text": " ", "reach": "code"}), "says nothing"),
+        (json!({"text": "x", "reach": "code", "surface": "nowhere"}), "no surface `nowhere`"),
+        (json!({"text": "x", "reach": "far"}), "`far`"),
+    ] {
+        let error = room.refused("add_idea", asked).await;
+        assert!(error.contains(says), "{error}");
+    }
+}

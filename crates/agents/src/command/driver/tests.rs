@@ -57,6 +57,7 @@ fn any_other_program_is_given_the_prompt_where_it_wants_it() {
     };
     assert_eq!(other(&["--ask={prompt}", "-y"])[1..], ["--ask=do it\nnow", "-y"]);
     assert_eq!(other(&["-y"])[1..], ["-y", "do it\nnow"]);
+    assert_eq!(other(&["--model", "x/{model}"])[1..], ["--model", "x/m-1", "do it\nnow"]);
 }
 
 #[test]
@@ -196,11 +197,15 @@ fn an_installation_is_its_package_or_prefix_and_never_a_home() {
     };
     let real = fs_err::canonicalize(dir.path()).unwrap();
     let npm = make("lib/node_modules/codex/bin/codex.js");
-    assert_eq!(installation(&npm).unwrap(), Some(real.join("lib/node_modules/codex")));
+    assert_eq!(installation(&npm).unwrap(), [real.join("lib/node_modules/codex")]);
     let tool = make("tools/aider/bin/aider");
-    assert_eq!(installation(&tool).unwrap(), Some(real.join("tools/aider")));
+    assert_eq!(installation(&tool).unwrap(), [real.join("tools/aider")]);
     let plain = make("somewhere/agent");
-    assert_eq!(installation(&plain).unwrap(), Some(real.join("somewhere")));
-    assert_eq!(installation(Path::new("/bin/true")).unwrap(), None);
+    assert_eq!(installation(&plain).unwrap(), [real.join("somewhere")]);
+    assert_eq!(installation(Path::new("/usr/bin/true")).unwrap(), [] as [PathBuf; 0]);
+    let link = dir.path().join("bin/agent");
+    fs_err::create_dir(dir.path().join("bin")).unwrap();
+    std::os::unix::fs::symlink(&plain, &link).unwrap();
+    assert_eq!(installation(&link).unwrap(), [dir.path().join("bin"), real.join("somewhere")]);
     assert!(installation(Path::new("/no/such/agent")).is_err());
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Files,
     digest::{number, one_line, signed},
-    specialist::quote::quoted,
+    specialist::quoted,
 };
 
 /// Trials that a query lists.
