@@ -47,7 +47,7 @@ pub enum Door {
 }
 
 /// Every door, in the order of a study's life.
-pub const ALL: [Door; 34] = [
+pub const ALL: [Door; 36] = [
     Door::StudyFile,
     Door::Recover,
     Door::Append("study_opened"),
@@ -73,6 +73,8 @@ pub const ALL: [Door; 34] = [
     Door::Append("noted"),
     Door::Answered,
     Door::Append("budget_set"),
+    Door::Append("pinned"),
+    Door::Append("unpinned"),
     Door::Append("paused"),
     Door::Append("resumed"),
     Door::Stop,
@@ -84,9 +86,10 @@ pub const ALL: [Door; 34] = [
     Door::Append("ablation_opened"),
 ];
 
-/// Events that no walk through the doors appends yet: ideas, and what only a study with models does.
-pub const NOT_WALKED: [&str; 6] =
-    ["staffed", "called", "rehearsed", "idea_added", "idea_changed", "learned"];
+/// Events that no walk through the doors appends yet: ideas, what only a study with models does, and what needs a trial that
+/// ended undecided.
+pub const NOT_WALKED: [&str; 7] =
+    ["staffed", "called", "rehearsed", "idea_added", "idea_changed", "learned", "requeued"];
 
 /// Which side of a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -79,6 +79,8 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
         (Door::Append("noted"), note()),
         (Door::Answered, note()),
         (Door::Append("budget_set"), Request::Budget { budget }),
+        (Door::Append("pinned"), Request::Pin { trial: TrialNo::BASELINE }),
+        (Door::Append("unpinned"), Request::Unpin { trial: TrialNo::BASELINE }),
         (Door::Append("paused"), Request::Pause),
         (Door::Append("resumed"), Request::Resume),
         (Door::Stop, Request::Stop),
