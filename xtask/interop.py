@@ -1,6 +1,6 @@
 """Reads back what `empiric export` wrote, with the programs it was written for.
 
-Run by `cargo xtask interop` in an environment with mlflow, tensorboard, duckdb, polars and rocrate.
+Run by `cargo xtask interop` in an environment with mlflow, tensorboard, duckdb, polars, rocrate and opentelemetry-proto.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ import polars
 
 export("--jsonl", f"{out}/jsonl")
 export("--parquet", f"{out}/parquet")
-for table in ["trials", "replicates", "units", "measurements"]:
+for table in ["trials", "replicates", "units", "measurements", "calls", "turns"]:
     told = [json.loads(line) for line in open(f"{out}/jsonl/{table}.jsonl")]
     frame = polars.read_parquet(f"{out}/parquet/{table}.parquet")
     assert frame.height == len(told), table
@@ -52,7 +52,7 @@ assert kept == len(keeps)
 joined = duckdb.sql(f"""select count(*) from '{out}/parquet/measurements.parquet' m
                         join '{out}/parquet/replicates.parquet' r using (study, trial, replicate)""").fetchall()[0][0]
 assert joined == values, (joined, values)
-say("parquet", f"{rows} rows in 4 tables equal in JSON Lines, DuckDB {duckdb.__version__} and Polars {polars.__version__}; {kept} keeps")
+say("parquet", f"{rows} rows in 6 tables equal in JSON Lines, DuckDB {duckdb.__version__} and Polars {polars.__version__}; {kept} keeps")
 
 # TensorBoard's own reader.
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -82,6 +82,45 @@ for file in files:
     assert hashlib.sha256(content).hexdigest() == file["sha256"], file.id
     assert str(len(content)) == file["contentSize"]
 say("ro-crate", f"{len(files)} files with their hashes: {', '.join(sorted(on_disk))}")
+
+# A collector, such as it is: what OTLP's own messages make of the body.
+import http.server
+import threading
+
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+told = []
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        assert self.path == "/v1/traces", self.path
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        # OTLP's JSON has ids in hexadecimal where that of protobuf has base64.
+        import base64
+        for scope in body["resourceSpans"][0]["scopeSpans"]:
+            for span in scope["spans"]:
+                for key in ["traceId", "spanId", "parentSpanId"]:
+                    if key in span:
+                        span[key] = base64.b64encode(bytes.fromhex(span[key])).decode()
+        request = json_format.ParseDict(body, ExportTraceServiceRequest())
+        told.extend(request.resource_spans[0].scope_spans[0].spans)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+threading.Thread(target=collector.serve_forever, daemon=True).start()
+sent = export("--otlp", f"http://127.0.0.1:{collector.server_port}")["written"]["spans"]
+collector.shutdown()
+assert sent == len(told) and len({span.trace_id for span in told}) == 1
+assert sum(span.name.startswith("trial ") for span in told) == len(trials)
+say("otlp", f"{sent} spans of one trace, as the messages of OpenTelemetry's protocol")
 
 # A real tracking server.
 with socket.socket() as free:

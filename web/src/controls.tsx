@@ -3,9 +3,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { Refused, answered, ask } from "./api";
 import { Dialog } from "./parts";
-import type { Study } from "./shapes";
+import type { Study, Trial } from "./shapes";
 
-type Kind = "pause" | "resume" | "stop" | "note" | "budget";
+type Kind = "pause" | "resume" | "stop" | "note" | "budget" | "pin" | "unpin" | "requeue";
 
 const WORDS: Record<Kind, { title: string; what: string; button: string }> = {
   pause: { title: "Pause the study", what: "What runs is finished; no new trials until it is resumed.", button: "Pause" },
@@ -17,6 +17,17 @@ const WORDS: Record<Kind, { title: string; what: string; button: string }> = {
   },
   note: { title: "Write a note", what: "It is kept in the ledger.", button: "Write" },
   budget: { title: "Set the budget", what: "Caps that are left empty stay as they are.", button: "Set" },
+  pin: {
+    title: "Start new trials from it",
+    what: "Every new trial of its arm starts from this one, whatever the policy would choose, until the arm keeps a trial or the pin is taken away. It has no say in what is kept.",
+    button: "Pin",
+  },
+  unpin: { title: "Take the pin away", what: "The policy chooses again where new trials start.", button: "Unpin" },
+  requeue: {
+    title: "Measure it once more",
+    what: "It ended undecided. The same edit is measured again, as a trial of its own, and judged like any other.",
+    button: "Measure again",
+  },
 };
 
 export function Controls({ study, wanted, done }: { study: Study; wanted: string | null; done: () => void }) {
@@ -45,17 +56,55 @@ export function Controls({ study, wanted, done }: { study: Study; wanted: string
       <button onClick={() => open("budget")}>Budget</button>
       <button onClick={() => open("note")}>Note</button>
       {kind && <Confirm study={study} kind={kind} close={() => open(null)} say={say} />}
-      <div class="said" role="status">
-        {said && <span>{said}</span>}
-      </div>
+      <Said text={said} />
     </div>
   );
 }
 
-function Confirm({ study, kind, close, say }: { study: Study; kind: Kind; close: () => void; say: (text: string) => void }) {
+function Said({ text }: { text: string | null }) {
+  return (
+    <div class="said" role="status">
+      {text && <span>{text}</span>}
+    </div>
+  );
+}
+
+/** What can be asked about one trial; why not is told where it is pointed at. */
+export function TrialControls({ study, told }: { study: Study; told: Trial }) {
+  const [kind, setKind] = useState<Kind | null>(null);
+  const [said, say] = useState<string | null>(null);
+  const pinned = told.pinned.length > 0;
+  const requeue = told.no_requeue ?? null;
+  const open = (kind: Kind) => {
+    say(null);
+    setKind(kind);
+  };
+  return (
+    <div class="controls of-trial">
+      <button onClick={() => open(pinned ? "unpin" : "pin")} disabled={!pinned && !!told.no_pin} title={pinned ? undefined : (told.no_pin ?? undefined)}>
+        {pinned ? "Unpin" : "Pin"}
+      </button>
+      <button onClick={() => open("requeue")} disabled={requeue !== null} title={requeue ?? undefined}>
+        Measure again
+      </button>
+      {kind && <Confirm study={study} kind={kind} trial={told.line.trial} close={() => setKind(null)} say={say} />}
+      <Said text={said} />
+    </div>
+  );
+}
+
+interface Asking {
+  study: Study;
+  kind: Kind;
+  trial?: string;
+  close: () => void;
+  say: (text: string) => void;
+}
+
+function Confirm({ study, kind, trial, close, say }: Asking) {
   const [by, setBy] = useState(() => localStorage.getItem("empiric-name") ?? "");
   const [text, setText] = useState("");
-  const [caps, setCaps] = useState({ trials: "", hours: "", cpu: "" });
+  const [caps, setCaps] = useState<Caps>({ trials: "", hours: "", cpu: "", usd: "", tokens: "" });
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const words = WORDS[kind];
@@ -65,14 +114,15 @@ function Confirm({ study, kind, close, say }: { study: Study; kind: Kind; close:
     setProblem(null);
     localStorage.setItem("empiric-name", by);
     try {
-      const posted = await ask(study.id, by.trim(), what(kind, text, caps));
+      const posted = await ask(study.id, by.trim(), what(kind, trial, text, caps));
       close();
       if (!posted.at_work) {
         say("Noted; the next session of this study takes it up.");
         return;
       }
       const answer = await answered(study.id, posted.request);
-      say(answer === null ? "It waits in the inbox." : answer.refusal ? `Refused: ${answer.refusal}` : "Done.");
+      const done = answer?.trial ? `Done, as ${answer.trial}.` : "Done.";
+      say(answer === null ? "It waits in the inbox." : answer.refusal ? `Refused: ${answer.refusal}` : done);
     } catch (error) {
       const refused = error instanceof Refused && error.problem.hint ? ` (${error.problem.hint})` : "";
       setProblem(`${(error as Error).message}${refused}`);
@@ -105,6 +155,12 @@ function Confirm({ study, kind, close, say }: { study: Study; kind: Kind; close:
               set={(wall) => setCaps({ ...caps, hours: wall })}
             />
             <Cap name="CPU time, hours" now={hours(study.budget.cpu_s)} value={caps.cpu} set={(cpu) => setCaps({ ...caps, cpu })} />
+            {study.meters.some((meter) => ["usd", "tokens", "calls"].includes(meter.name)) && (
+              <>
+                <Cap name="For models, US dollars" now={study.budget.usd} value={caps.usd} set={(usd) => setCaps({ ...caps, usd })} />
+                <Cap name="For models, tokens" now={study.budget.tokens} value={caps.tokens} set={(tokens) => setCaps({ ...caps, tokens })} />
+              </>
+            )}
           </div>
         )}
         <label>
@@ -165,10 +221,13 @@ function hours(value: number | null | undefined): number | null {
   return value === null || value === undefined ? null : Math.round(value / 36) / 100;
 }
 
-function what(kind: Kind, text: string, caps: { trials: string; hours: string; cpu: string }): Record<string, unknown> {
+type Caps = Record<"trials" | "hours" | "cpu" | "usd" | "tokens", string>;
+
+function what(kind: Kind, trial: string | undefined, text: string, caps: Caps): Record<string, unknown> {
+  if (trial !== undefined) return { kind, trial };
   if (kind === "note") return { kind, text };
   if (kind !== "budget") return { kind };
   const cap = (value: string, times: number) => (value === "" ? undefined : Number(value) * times);
-  const trials = cap(caps.trials, 1);
-  return { kind, trials, wall_s: cap(caps.hours, 3600), cpu_s: cap(caps.cpu, 3600) };
+  const [trials, usd, tokens] = [cap(caps.trials, 1), cap(caps.usd, 1), cap(caps.tokens, 1)];
+  return { kind, trials, usd, tokens, wall_s: cap(caps.hours, 3600), cpu_s: cap(caps.cpu, 3600) };
 }

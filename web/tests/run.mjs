@@ -100,9 +100,10 @@ async function all() {
     await dialog.getByLabel("CPU time, hours").fill("2");
   });
   await page.getByText(/of 6[,\u202f\s]?000/).waitFor();
+  await pinning(page);
   await ask(page, "Resume");
   await page.locator(".state-running").waitFor();
-  say("paused, noted, budgeted, resumed");
+  say("paused, noted, budgeted, pinned and let go, resumed");
 
   cut = true;
   const before = await page.evaluate(() => window.seen.length);
@@ -138,7 +139,7 @@ async function all() {
     events.push(...found.events);
     after = found.next;
   }
-  for (const [name, by] of [["paused", "eve"], ["resumed", "eve"], ["noted", "eve"]]) {
+  for (const [name, by] of [["paused", "eve"], ["resumed", "eve"], ["noted", "eve"], ["budget_set", "eve"], ["pinned", "eve"], ["unpinned", "eve"]]) {
     assert.ok(events.some((event) => event.name === name && event.body.by === by), `${name} by ${by} is in the ledger`);
   }
   assert.ok(events.some((event) => event.name === "stopped" && event.text.includes("eve")), "who stopped it is in the ledger");
@@ -165,9 +166,35 @@ async function refusals() {
   assert.ok([200, 403].includes(direct.status));
 }
 
+/** Has new trials start from one that was chosen by hand, and lets policies choose again; nothing is kept while the study is paused. */
+async function pinning(page) {
+  const ask = async (name) => {
+    await page.locator(".of-trial").getByRole("button", { name, exact: true }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel(/Your name/).fill("eve");
+    await dialog.locator("button.main").click();
+    await page.locator(".of-trial .said").getByText("Done.").waitFor();
+  };
+  const pins = async () => (await (await api("/api/studies/live")).json()).pins;
+  await page.goto(`${origin}/s/live/trials/baseline`);
+  await page.getByRole("heading", { name: /^t0/ }).waitFor();
+  assert.ok(await page.getByRole("button", { name: "Measure again" }).isDisabled(), "what was decided is not measured again");
+  await ask("Pin");
+  await page.locator(".crown.pinned").waitFor();
+  assert.deepEqual(await pins(), [{ arm: "tuner", trial: "t0" }]);
+  await page.goto(`${origin}/s/live`);
+  await page.locator(".pins").getByText("chosen by hand").waitFor();
+  await page.goto(`${origin}/s/live/trials/baseline`);
+  await ask("Unpin");
+  await page.locator(".crown.pinned").waitFor({ state: "detached" });
+  assert.deepEqual(await pins(), []);
+  await page.goto(`${origin}/s/live`);
+  await page.locator(".line-live").waitFor();
+}
+
 /** Uses a control: presses its button, gives a name, confirms, and waits for the answer. */
 async function ask(page, name, fill = async () => {}) {
-  await page.locator(".controls").getByRole("button", { name, exact: true }).click();
+  await page.locator(".controls:not(.of-trial)").getByRole("button", { name, exact: true }).click();
   const dialog = page.getByRole("dialog");
   await fill(dialog);
   await dialog.getByLabel(/Your name/).fill("eve");

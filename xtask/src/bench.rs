@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use crate::{
     machine,
     tools::{build, command, must, root, say, works},
+    web,
 };
 
 /// What Empiric costs per trial, and how busy its slots are.
@@ -65,10 +66,19 @@ pub(crate) fn decide(words: &[&str]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What looking at a large study costs: every endpoint of the server, and its memory. It fails when an aim is not met.
+/// What looking at a large study costs: every endpoint of the server, its memory, and when a browser shows something. It
+/// fails when an aim is not met.
 pub(crate) fn serve(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let mut paint: Vec<std::ffi::OsString> = Vec::new();
+    match web::build_page() {
+        Ok(()) => {
+            let script = root().join("web/tests/paint.mjs");
+            paint.extend(["--paint".into(), script.into_os_string()]);
+        }
+        Err(error) => say(format!("note: no page to look at in a browser: {error:#}")),
+    }
     let run = ["run", "--release", "--package", "empiric-serve", "--example", "serve-bench", "--"];
-    must(command("cargo", run).args(words))?;
+    must(command("cargo", run).args(words).args(paint))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::{
     machine,
     tools::{build, command, must, root, say, works},
+    web,
 };
 
 /// Pages that the program prints; a test of the program holds them to be current.
@@ -20,8 +21,6 @@ const PAGES: [(&str, &[&str]); 3] = [
     ("task.md", &["schema", "task", "--md"]),
     ("result.md", &["schema", "result", "--md"]),
 ];
-/// Programs that can draw a page of HTML.
-const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Makes the pages, with `shots` the screenshots, and the book where mdBook is installed.
 pub(crate) fn run(shots: bool) -> anyhow::Result<ExitCode> {
@@ -35,7 +34,7 @@ pub(crate) fn run(shots: bool) -> anyhow::Result<ExitCode> {
         fs_err::write(docs.join(page), printed.stdout)?;
     }
     if shots {
-        take(&exe, &docs.join("img"))?;
+        take(&docs.join("img"))?;
     }
     if !works("mdbook", &["--version"]) {
         say("docs/ is current; for the book itself: cargo install mdbook --locked");
@@ -46,18 +45,20 @@ pub(crate) fn run(shots: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a study of `tasks/golf` and pictures it: on the terminal at its end, and its report.
-fn take(exe: &Path, img: &Path) -> anyhow::Result<()> {
+/// Runs a study of `tasks/golf` and pictures it: on the terminal at its end, in a browser, and its report.
+fn take(img: &Path) -> anyhow::Result<()> {
     machine::ready()?;
+    web::build_page()?;
+    machine::browser()?;
+    let exe = build("empiric-cli", "empiric", false)?;
     fs_err::create_dir_all(img)?;
     let study = root().join("target/book-study");
     let flags = ["--slots", "2", "--trials", "60", "--seed", "2"];
-    must(command(exe, ["run", "tasks/golf", "--study"]).arg(&study).args(flags))?;
-    fs_err::write(img.join("watch.txt"), terminal(exe, &study)?)?;
+    must(command(&exe, ["run", "tasks/golf", "--study"]).arg(&study).args(flags))?;
+    fs_err::write(img.join("watch.txt"), terminal(&exe, &study)?)?;
+    must(command("node", ["web/tests/shots.mjs"]).arg(&exe).arg(&study).arg(img))?;
     let page = study.join("report.html");
-    must(command(exe, ["report"]).arg(&study).args(["--html", "-o"]).arg(&page))?;
-    let browser = BROWSERS.into_iter().find(|name| works(name, &["--version"]));
-    let browser = browser.context("no Chromium to picture the report with")?;
+    must(command(&exe, ["report"]).arg(&study).args(["--html", "-o"]).arg(&page))?;
     let shot = format!("--screenshot={}", img.join("report.png").display());
     let flags = [
         "--headless",
@@ -66,7 +67,7 @@ fn take(exe: &Path, img: &Path) -> anyhow::Result<()> {
         "--hide-scrollbars",
         "--window-size=1000,1400",
     ];
-    must(Command::new(browser).args(flags).arg(shot).arg(format!("file://{}", page.display())))
+    must(Command::new("chromium").args(flags).arg(shot).arg(format!("file://{}", page.display())))
 }
 
 /// What `empiric watch` draws at 100 columns and 32 rows.

@@ -1,5 +1,5 @@
-//! What Empiric writes for other programs, read back by those programs: DuckDB, Polars, TensorBoard, RO-Crate's own reader
-//! and a real MLflow server, each from PyPI.
+//! What Empiric writes for other programs, read back by those programs: DuckDB, Polars, TensorBoard, RO-Crate's own reader,
+//! OpenTelemetry's messages and a real MLflow server, each from PyPI.
 
 use std::process::{ExitCode, Stdio};
 
@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// What is installed, once, in `target/interop`.
-const PACKAGES: [&str; 5] = ["mlflow", "tensorboard", "duckdb", "polars", "rocrate"];
+const PACKAGES: [&str; 6] =
+    ["mlflow", "tensorboard", "duckdb", "polars", "rocrate", "opentelemetry-proto"];
 
 /// Runs a study of `tasks/golf`, or takes the one in `study`, and exports it everywhere.
 pub(crate) fn run(study: Option<&str>) -> anyhow::Result<ExitCode> {
@@ -20,7 +21,7 @@ pub(crate) fn run(study: Option<&str>) -> anyhow::Result<ExitCode> {
     let python = dir.join("venv/bin/python");
     if !python.exists() {
         say(
-            "making an environment with mlflow, tensorboard, duckdb, polars and rocrate; this takes minutes",
+            "making an environment with mlflow, tensorboard, duckdb, polars, rocrate and opentelemetry-proto; this takes minutes",
         );
         must(command("python3", ["-m", "venv"]).arg(dir.join("venv")))?;
         must(command(&python, ["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;

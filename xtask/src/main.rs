@@ -40,7 +40,8 @@ usage: cargo xtask <what>
   bench decide [--short] [--studies N] [--trials N] [--threads N]
                     what its verdicts are worth over simulated studies: error, power, price, bias
   bench serve [--trials N] [--asks N]
-                    what looking at a study of 100,000 trials costs: every endpoint, and the server's memory
+                    what looking at a study of 100,000 trials costs: every endpoint, the server's memory, a
+                    browser's first paint
   bench specialists [--trials N] [--slots N]
                     ten roles through a study of tasks/golf by a scripted model server: ownership, record, replay
   bench digest      what the digest that proposers read costs, and how large it is

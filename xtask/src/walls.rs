@@ -29,7 +29,7 @@ const EDGES: [(&str, &[&str]); 23] = [
     ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
     ("executor", &["core", "doors", "evaluate", "sandbox"]),
-    ("export", &["core", "report"]),
+    ("export", &["core", "llm", "report"]),
     ("report", &["core", "decide", "lineage"]),
     (
         "engine",
@@ -49,7 +49,7 @@ const EDGES: [(&str, &[&str]); 23] = [
         ],
     ),
     ("mcp", &["agents", "core", "engine", "ledger", "report"]),
-    ("serve", &["core", "decide", "evaluate", "ledger", "lineage", "report"]),
+    ("serve", &["core", "decide", "evaluate", "ledger", "lineage", "llm", "mcp", "report"]),
     (
         "cli",
         &[

@@ -56,6 +56,14 @@ pub(crate) enum Verb {
     Resume(Study),
     /// Let a running study finish what runs, and stop
     Stop(Study),
+    /// Set a study's caps; those that are not named stay
+    Budget(Caps),
+    /// Have every new trial of a trial's arm start from it, until the arm keeps one
+    Pin(One),
+    /// Let policies choose again where new trials start
+    Unpin(One),
+    /// Measure a trial that ended undecided once more, as a trial of its own
+    Requeue(One),
     /// Hand in a trial made by hand or by any agent
     Submit(Submit),
     /// Speak the Model Context Protocol on standard input and output, for coding agents
@@ -81,6 +89,34 @@ pub(crate) struct Json {
 pub(crate) struct Study {
     /// The study's directory
     pub(crate) study: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A study, and a trial of it.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// The trial, such as t17, or `champion`, or `baseline`
+    pub(crate) trial: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("caps").required(true).multiple(true))]
+pub(crate) struct Caps {
+    /// The study's directory
+    pub(crate) study: PathBuf,
+    /// Trials in each arm
+    #[arg(long, value_name = "N", group = "caps", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) trials: Option<u32>,
+    /// Caps as `run --budget` takes them: 2h, 10cpuh, 4gpuh, 5usd, 200ktok, 300calls, separated by commas
+    #[arg(long, value_name = "CAPS", group = "caps")]
+    pub(crate) budget: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -385,6 +421,9 @@ pub(crate) struct Export {
     /// Log the study and its trials as runs of the MLflow tracking server at this address
     #[arg(long, value_name = "URL", group = "to")]
     pub(crate) mlflow: Option<String>,
+    /// Send trials, replicates and model calls as spans to the OpenTelemetry collector at this address (OTLP/HTTP)
+    #[arg(long, value_name = "URL", group = "to")]
+    pub(crate) otlp: Option<String>,
     /// Write TensorBoard event files into this directory, one run per arm
     #[arg(long, value_name = "DIR", group = "to")]
     pub(crate) tensorboard: Option<PathBuf>,

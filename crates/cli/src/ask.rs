@@ -6,7 +6,7 @@ use std::{io::Read as _, path::Path, time::Duration};
 
 use empiric_core::{Cause, Trial, study::State};
 use empiric_engine::{Desk, Draft, Form, Handle, Standing, named};
-use empiric_ledger::{Request, RequestId};
+use empiric_ledger::{Answer, Request, RequestId};
 use empiric_report::TrialRow;
 use serde_json::json;
 
@@ -49,26 +49,38 @@ pub(crate) fn stop(args: &Study) -> Result<(), Failure> {
 pub(crate) fn ask(dir: &Path, request: Request, json: bool) -> Result<(), Failure> {
     let desk = look::desk(dir)?;
     let id = desk.post(&ambient::user(), request)?;
-    let answered = answered(&desk, id)?;
-    if json {
-        return Ok(out::json(&json!({"request": id.to_string(), "answered": answered}))?);
+    let answer = answered(&desk, id)?;
+    let (trial, refusal) = answer.clone().map_or((None, None), |told| (told.trial, told.refusal));
+    if let Some(why) = refusal {
+        return Err(Failure::say(Kind::Study, format!("it was refused: {why}")));
     }
-    out::talk(if answered { "done" } else { "noted; the next session of this study takes it up" });
+    if json {
+        let mut told = json!({"request": id.to_string(), "answered": answer.is_some()});
+        if let Some(trial) = trial {
+            told["trial"] = json!(trial);
+        }
+        return Ok(out::json(&told)?);
+    }
+    out::talk(&match (answer, trial) {
+        (None, _) => "noted; the next session of this study takes it up".to_owned(),
+        (Some(_), None) => "done".to_owned(),
+        (Some(_), Some(trial)) => format!("done, as {trial}"),
+    });
     Ok(())
 }
 
-/// Whether the request is answered within a moment by a process at work.
-fn answered(desk: &Desk, id: RequestId) -> Result<bool, Failure> {
+/// What became of the request, if a process at work answers it within a moment.
+fn answered(desk: &Desk, id: RequestId) -> Result<Option<Answer>, Failure> {
     for _ in 0..PATIENCE {
-        if desk.answer(id)?.is_some() {
-            return Ok(true);
+        if let Some(answer) = desk.answer(id)? {
+            return Ok(Some(answer));
         }
         if !desk.at_work() {
             break;
         }
         std::thread::sleep(POLL);
     }
-    Ok(false)
+    Ok(None)
 }
 
 pub(crate) fn submit(args: &Submit) -> Result<(), Failure> {
@@ -95,7 +107,7 @@ pub(crate) fn submit(args: &Submit) -> Result<(), Failure> {
     }
     let id = desk.submit(&args.by, fitting)?;
     if !args.wait {
-        let answered = answered(&desk, id)?;
+        let answered = answered(&desk, id)?.is_some();
         let trial = match desk.standing(Handle::Request(id))? {
             Standing::Taken(trial) => Some(trial.no),
             Standing::Waiting | Standing::Refused(_) => None,

@@ -201,6 +201,14 @@ pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
             .course()
             .revisits(*trial)
             .map(|of| format!("{trial} brings back what {of} tried and dropped")),
+        Event::BudgetSet { by, .. } if !by.is_empty() => Some(format!("budget set by {by}")),
+        Event::Pinned { trial, by } => {
+            Some(format!("{by} pins {trial}: new trials start from it until one is kept"))
+        }
+        Event::Unpinned { trial, by } => Some(format!("{by} unpins {trial}")),
+        Event::Requeued { trial, by } => {
+            Some(format!("{by} has {trial} measured once more, as {}", study.next_trial()))
+        }
         Event::BudgetSet { .. }
         | Event::SegmentOpened { .. }
         | Event::Asked { .. }

@@ -22,6 +22,7 @@ mod run;
 mod serve;
 mod setup;
 mod sinks;
+mod steer;
 mod watch;
 mod words;
 
@@ -71,6 +72,10 @@ fn carry_out(verb: &Verb) -> Result<(), Failure> {
         Verb::Pause(args) => ask::pause(args),
         Verb::Resume(args) => ask::resume(args),
         Verb::Stop(args) => ask::stop(args),
+        Verb::Budget(args) => steer::budget(args),
+        Verb::Pin(args) => steer::pin(args),
+        Verb::Unpin(args) => steer::unpin(args),
+        Verb::Requeue(args) => steer::requeue(args),
         Verb::Submit(args) => ask::submit(args),
         Verb::Mcp(args) => mcp::mcp(args),
         Verb::Serve(args) => serve::serve(args),
@@ -115,6 +120,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Ablate(args) => args.json,
         Verb::Note(args) => args.json,
         Verb::Idea(args) => args.json(),
+        Verb::Budget(args) => args.json,
+        Verb::Pin(args) | Verb::Unpin(args) | Verb::Requeue(args) => args.json,
         Verb::Submit(args) => args.json,
         Verb::Serve(args) => args.json,
         Verb::Doctor(args) => args.json,

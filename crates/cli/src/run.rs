@@ -408,13 +408,19 @@ fn word(sandbox: Sandbox) -> &'static str {
 /// The caps and the rules for stopping: `--trials`, the parts of `--budget`, `--drought` and `--target`; none when none
 /// is given.
 fn budget(args: &Run) -> Result<Option<Budget>, Failure> {
-    let mut budget = Budget {
+    let budget = Budget {
         trials: args.trials,
         drought: args.drought,
         target: args.target,
         ..Budget::default()
     };
-    for part in args.budget.iter().flat_map(|text| text.split(',')).map(str::trim) {
+    let budget = caps(args.budget.as_deref(), budget)?;
+    Ok((budget != Budget::default()).then_some(budget))
+}
+
+/// `budget` with the caps that `text` names.
+pub(crate) fn caps(text: Option<&str>, mut budget: Budget) -> Result<Budget, Failure> {
+    for part in text.iter().flat_map(|text| text.split(',')).map(str::trim) {
         capped(part, &mut budget).ok_or_else(|| {
             Failure::say(Kind::Usage, format!("`{part}` in --budget is no cap")).hint(
                 "wall time is 2h, 90m or 45s; CPU time 10cpuh or 600cpus; GPU time 4gpuh; money for models 5usd; tokens \
@@ -422,7 +428,7 @@ fn budget(args: &Run) -> Result<Option<Budget>, Failure> {
             )
         })?;
     }
-    Ok((budget != Budget::default()).then_some(budget))
+    Ok(budget)
 }
 
 /// Sets the cap that `part` names; none when it names none.

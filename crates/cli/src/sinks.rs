@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use empiric_core::{Study, TrialNo};
+use empiric_core::{Record, Study, TrialNo};
 use empiric_engine::Layout;
-use empiric_export::{Artefact, Entity, Kind as File, Mlflow, MlflowError};
-use empiric_ledger::Reader;
+use empiric_export::{Artefact, Entity, Kind as File, Mlflow, MlflowError, OtlpError};
+use empiric_ledger::{Blobs, Reader};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,10 +23,10 @@ const PAGE: u32 = 1000;
 /// Writes what was asked for, where one of these formats was; says whether it was.
 pub(crate) fn export(args: &Export, layout: &Layout, study: &Study) -> Result<bool, Failure> {
     let (what, to, told) = if let Some(dir) = &args.jsonl {
-        let paths = tables(study, dir, empiric_export::jsonl)?;
+        let paths = tables(layout, study, dir, empiric_export::jsonl)?;
         ("jsonl", dir.display().to_string(), json!(paths))
     } else if let Some(dir) = &args.parquet {
-        let paths = tables(study, dir, empiric_export::parquet)?;
+        let paths = tables(layout, study, dir, empiric_export::parquet)?;
         ("parquet", dir.display().to_string(), json!(paths))
     } else if let Some(dir) = &args.tensorboard {
         fs_err::create_dir_all(dir)?;
@@ -35,6 +35,10 @@ pub(crate) fn export(args: &Export, layout: &Layout, study: &Study) -> Result<bo
     } else if let Some(dir) = &args.ro_crate {
         let path = research_object(layout, study, dir)?;
         ("ro_crate", dir.display().to_string(), json!(path))
+    } else if let Some(url) = &args.otlp {
+        let records = records(&Reader::open(layout.root())?, study.seq())?;
+        let spans = empiric_export::otlp(&records, url)?;
+        ("otlp", url.clone(), json!({"spans": spans}))
     } else if let Some(url) = &args.mlflow {
         let token = ambient::mlflow_token();
         let server = Mlflow::new(url, token.as_deref())?;
@@ -45,6 +49,10 @@ pub(crate) fn export(args: &Export, layout: &Layout, study: &Study) -> Result<bo
     };
     if args.json {
         out::json(&json!({"format": what, "to": to, "written": told}))?;
+        return Ok(true);
+    }
+    if let Some(spans) = told.get("spans") {
+        out::talk(&format!("{spans} spans sent"));
         return Ok(true);
     }
     if let Some(runs) = told.get("runs") {
@@ -62,10 +70,22 @@ pub(crate) fn export(args: &Export, layout: &Layout, study: &Study) -> Result<bo
 
 type Write = fn(&empiric_export::Table, &Path) -> Result<PathBuf, empiric_export::Error>;
 
-fn tables(study: &Study, dir: &Path, write: Write) -> Result<Vec<PathBuf>, Failure> {
+fn tables(
+    layout: &Layout,
+    study: &Study,
+    dir: &Path,
+    write: Write,
+) -> Result<Vec<PathBuf>, Failure> {
     fs_err::create_dir_all(dir)?;
-    let tables = empiric_export::tables(study);
-    Ok(tables.iter().map(|table| write(table, dir)).collect::<Result<_, _>>()?)
+    Ok(all(layout, study).iter().map(|table| write(table, dir)).collect::<Result<_, _>>()?)
+}
+
+/// Every table, what was said to models and by them among them.
+fn all(layout: &Layout, study: &Study) -> Vec<empiric_export::Table> {
+    let blobs = Blobs::of(layout.root());
+    let mut tables = empiric_export::tables(study);
+    tables.push(empiric_export::turns(study, &|id| blobs.get(id).ok()));
+    tables
 }
 
 /// Puts everything that outlives a study into a directory, with a manifest.
@@ -88,7 +108,7 @@ fn research_object(layout: &Layout, study: &Study, dir: &Path) -> Result<PathBuf
     if study.champion() != TrialNo::BASELINE {
         add("champion.patch", File::Patch, change(layout, study, study.champion())?.as_bytes())?;
     }
-    for table in empiric_export::tables(study) {
+    for table in all(layout, study) {
         for write in [empiric_export::jsonl as Write, empiric_export::parquet] {
             let path = write(&table, dir)?;
             let name = PathBuf::from(path.file_name().unwrap_or_default());
@@ -103,17 +123,25 @@ fn research_object(layout: &Layout, study: &Study, dir: &Path) -> Result<PathBuf
 
 /// Events as JSON Lines, up to the one that the study ends with.
 fn ledger(reader: &Reader, last: u64) -> Result<Vec<u8>, Failure> {
-    let (mut lines, mut after) = (Vec::new(), 0);
+    let mut lines = Vec::new();
+    for record in records(reader, last)? {
+        serde_json::to_writer(&mut lines, &live::flat(&record))?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+/// Events up to number `last`.
+fn records(reader: &Reader, last: u64) -> Result<Vec<Record>, Failure> {
+    let mut all = Vec::new();
     loop {
-        let records = reader.records(after, PAGE)?;
-        for record in records.iter().filter(|record| record.seq <= last) {
-            serde_json::to_writer(&mut lines, &live::flat(record))?;
-            lines.push(b'\n');
+        let after = all.last().map_or(0, |record: &Record| record.seq);
+        let mut page = reader.records(after, PAGE)?;
+        page.retain(|record| record.seq <= last);
+        if page.is_empty() {
+            return Ok(all);
         }
-        match records.last() {
-            Some(record) if record.seq < last => after = record.seq,
-            Some(_) | None => return Ok(lines),
-        }
+        all.append(&mut page);
     }
 }
 
@@ -148,6 +176,13 @@ impl From<empiric_export::Error> for Failure {
                 Self::new(Kind::Internal, error)
             }
         }
+    }
+}
+
+impl From<OtlpError> for Failure {
+    fn from(error: OtlpError) -> Self {
+        Self::new(Kind::Input, error)
+            .hint("--otlp takes the address of a collector that speaks OTLP over HTTP, such as http://127.0.0.1:4318")
     }
 }
 

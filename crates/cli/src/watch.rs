@@ -28,7 +28,7 @@ use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
 use crate::{ambient, args::Watch, exit::Failure, look, out};
 
 use app::{App, Want};
-use follow::Follower;
+use follow::{Follower, Sight};
 
 /// Between looks at the ledger.
 const TICK: Duration = Duration::from_millis(200);
@@ -72,14 +72,24 @@ fn on_screen(follower: &mut Follower, colour: bool) -> Result<(), Failure> {
     let Some(first) = follower.sight() else { return Ok(()) };
     let mut app = App::new(&first);
     let mut sight = first;
+    // What one arm alone looks like, with the event that it is of.
+    let mut through: Option<(u64, Sight)> = None;
     let mut asked: Option<Asked> = None;
     // Also puts the terminal back when something panics.
     let mut terminal = ratatui::try_init()?;
     let ended = loop {
-        app.look(&sight);
+        let seq = sight.study.seq();
+        through = app.arm.as_ref().map(|arm| match through.take() {
+            Some((at, of)) if at == seq && of.arm.as_ref() == Some(arm) => {
+                (at, Sight { at_work: sight.at_work, ..of })
+            }
+            _ => (seq, sight.of_arm(arm)),
+        });
+        let shown = through.as_ref().map_or(&sight, |(_, of)| of);
+        app.look(shown);
         let now = (ambient::clock())();
         let drawn =
-            terminal.draw(|frame| draw::draw(frame, &mut app, &sight, now, draw::Paint { colour }));
+            terminal.draw(|frame| draw::draw(frame, &mut app, shown, now, draw::Paint { colour }));
         if let Err(error) = drawn {
             break Err(error.into());
         }
@@ -141,6 +151,9 @@ fn ask(follower: &Follower, app: &mut App, request: Request) -> Option<Asked> {
         Request::Stop => "stop",
         Request::Note { .. } => "note",
         Request::IdeaAdd { .. } | Request::IdeaChange { .. } => "idea",
+        Request::Pin { .. } => "pin",
+        Request::Unpin { .. } => "unpin",
+        Request::Requeue { .. } => "measure again",
         Request::Budget { .. } | Request::Submit { .. } => "request",
     };
     let at_work = follower.at_work();

@@ -17,7 +17,7 @@ use crate::{
 
 /// Version of the event format; bumped whenever a field or a variant is added. A newer ledger can be read, never
 /// written, by an older Empiric.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// An event with its place and time in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,9 @@ pub enum Event {
     BudgetSet {
         /// The new caps.
         budget: Budget,
+        /// Who set it; empty where an older Empiric wrote it down.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
     },
     /// A policy asks for a trial. Replayable from the events before it.
     Asked {
@@ -204,6 +207,29 @@ pub enum Event {
         /// What.
         text: String,
     },
+    /// From here on the trial's arm starts every new trial from it, whatever its policy would, until the arm keeps one or the
+    /// pin is taken away. Verdicts know nothing of it. The baseline is pinned for every arm.
+    Pinned {
+        /// The trial.
+        trial: TrialNo,
+        /// Who asked.
+        by: String,
+    },
+    /// The pin is taken away; policies choose again.
+    Unpinned {
+        /// The trial.
+        trial: TrialNo,
+        /// Who asked.
+        by: String,
+    },
+    /// A trial that ended undecided is measured once more, as a trial of its own: the `asked` that follows asks for the
+    /// same, and its tree is the same.
+    Requeued {
+        /// The trial.
+        trial: TrialNo,
+        /// Who asked.
+        by: String,
+    },
     /// No new trials until resumed.
     Paused {
         /// Who asked, or which cap.
@@ -228,7 +254,7 @@ pub enum Event {
 
 impl Event {
     /// Every event's name.
-    pub const NAMES: [&'static str; 24] = [
+    pub const NAMES: [&'static str; 27] = [
         "study_opened",
         "session_started",
         "segment_opened",
@@ -249,6 +275,9 @@ impl Event {
         "report_opened",
         "ablation_opened",
         "noted",
+        "pinned",
+        "unpinned",
+        "requeued",
         "paused",
         "resumed",
         "stopped",
@@ -279,6 +308,9 @@ impl Event {
             Self::ReportOpened { .. } => "report_opened",
             Self::AblationOpened { .. } => "ablation_opened",
             Self::Noted { .. } => "noted",
+            Self::Pinned { .. } => "pinned",
+            Self::Unpinned { .. } => "unpinned",
+            Self::Requeued { .. } => "requeued",
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
             Self::Stopped { .. } => "stopped",
@@ -298,7 +330,10 @@ impl Event {
             | Self::Measured { trial, .. }
             | Self::Fenced { trial, .. }
             | Self::Quarantined { trial, .. }
-            | Self::Concluded { trial, .. } => Some(*trial),
+            | Self::Concluded { trial, .. }
+            | Self::Pinned { trial, .. }
+            | Self::Unpinned { trial, .. }
+            | Self::Requeued { trial, .. } => Some(*trial),
             Self::StudyOpened { .. }
             | Self::SessionStarted { .. }
             | Self::SegmentOpened { .. }

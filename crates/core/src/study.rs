@@ -18,11 +18,13 @@ mod beside;
 mod library;
 mod look;
 mod progress;
+mod steer;
 
 pub use asked::{Arm, Contest, ErrorControl, Fixed, OutOfOrder, Rules, SUBMITTED, Settings, State};
 pub use library::{Learned, Library};
 pub use look::Trials;
 pub use progress::{Counts, Progress};
+pub use steer::{refuses_pin, refuses_requeue};
 
 /// A study, folded from its events.
 #[derive(Debug, Clone)]
@@ -174,7 +176,7 @@ impl Study {
                 self.noise = Noise::default();
                 self.varied = false;
             }
-            Event::BudgetSet { budget } => {
+            Event::BudgetSet { budget, .. } => {
                 self.budget = *budget;
                 if self.state == State::Finished {
                     self.state = State::Running;
@@ -311,6 +313,18 @@ impl Study {
                 self.ablation = Some(Arc::new(Ablation::new(*champion, *margin, hunks.clone())));
             }
             Event::Noted { by, text } => self.notes.push_back((by.clone(), text.clone())),
+            Event::Pinned { trial, .. } => {
+                if let Some(what) = self.refuses_pin(*trial) {
+                    return Err(fail(what));
+                }
+                self.progress(*trial, |own| own.pin(*trial));
+            }
+            Event::Unpinned { trial, .. } => self.progress(*trial, |own| own.unpin(*trial)),
+            Event::Requeued { trial, .. } => {
+                if let Some(what) = self.refuses_requeue(*trial) {
+                    return Err(fail(what));
+                }
+            }
             Event::Paused { .. } => self.state = State::Paused,
             Event::Resumed { .. } => self.state = State::Running,
             Event::Stopped { .. } => self.state = State::Stopped,

@@ -47,7 +47,7 @@ pub enum Door {
 }
 
 /// Every door, in the order of a study's life.
-pub const ALL: [Door; 40] = [
+pub const ALL: [Door; 42] = [
     Door::StudyFile,
     Door::Recover,
     Door::Append("study_opened"),
@@ -79,6 +79,8 @@ pub const ALL: [Door; 40] = [
     Door::Append("noted"),
     Door::Answered,
     Door::Append("budget_set"),
+    Door::Append("pinned"),
+    Door::Append("unpinned"),
     Door::Append("paused"),
     Door::Append("resumed"),
     Door::Stop,
@@ -89,6 +91,9 @@ pub const ALL: [Door; 40] = [
     Door::Append("finished"),
     Door::Append("ablation_opened"),
 ];
+
+/// The event that no walk through the doors appends yet: it needs a trial that ended undecided.
+pub const NOT_WALKED: [&str; 1] = ["requeued"];
 
 /// Which side of a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,6 +215,7 @@ mod tests {
         let appended: BTreeSet<&str> = ALL
             .into_iter()
             .filter_map(|door| if let Door::Append(event) = door { Some(event) } else { None })
+            .chain(NOT_WALKED)
             .collect();
         assert_eq!(appended, BTreeSet::from(empiric_core::Event::NAMES));
         for point in Point::all() {

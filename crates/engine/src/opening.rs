@@ -119,7 +119,10 @@ impl Engine {
             slots: self.pool.names().to_vec(),
         }];
         if self.options.settings.budget != *self.study.budget() && self.options.search {
-            events.push(Event::BudgetSet { budget: self.options.settings.budget });
+            events.push(Event::BudgetSet {
+                budget: self.options.settings.budget,
+                by: "the command that goes on".to_owned(),
+            });
             if self.study.state() == State::Paused {
                 events.push(Event::Resumed { by: "a new budget".to_owned() });
             }

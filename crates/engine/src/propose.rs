@@ -119,6 +119,17 @@ impl Workshop {
         self.seal(trial, edit, study, at)
     }
 
+    /// Makes another trial of an edit that was made before. Blocks.
+    pub(crate) fn again(
+        &self,
+        trial: TrialNo,
+        edit: Edit,
+        study: &Study,
+        at: Timestamp,
+    ) -> Result<Edit, Failure> {
+        self.seal(trial, edit, study, at)
+    }
+
     /// Takes hunks of a champion away and makes what is left a commit. Blocks.
     pub(crate) fn take_away(
         &self,

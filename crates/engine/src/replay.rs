@@ -13,6 +13,8 @@ pub(crate) struct Replay {
     policies: Policies,
     pub(crate) asks: u64,
     pub(crate) verdicts: u64,
+    /// A trial that is measured once more, and the one that it is measured as.
+    again: Option<(TrialNo, TrialNo)>,
 }
 
 impl Replay {
@@ -20,7 +22,7 @@ impl Replay {
     pub(crate) fn open(first: &Record) -> Option<Self> {
         let study = Study::open(first).ok()?;
         let policies = Policies::of(study.settings()).ok()?;
-        Some(Self { study, policies, asks: 0, verdicts: 0 })
+        Some(Self { study, policies, asks: 0, verdicts: 0, again: None })
     }
 
     /// What the study is asked.
@@ -34,7 +36,25 @@ impl Replay {
         record: &Record,
     ) -> Result<Option<String>, empiric_core::study::OutOfOrder> {
         let mut wrong = None;
+        if let Event::Requeued { trial, .. } = &record.event {
+            self.again = Some((*trial, self.study.next_trial()));
+        }
+        let again = |no: &TrialNo| self.again.filter(|(_, new)| new == no).map(|(old, _)| old);
+        if let Event::Proposed { trial, edit } = &record.event
+            && let Some(old) = again(trial)
+        {
+            let tree =
+                self.study.trial(old).and_then(|old| old.edit.as_ref()).map(|edit| edit.tree);
+            let same = tree == Some(edit.tree);
+            wrong = (!same).then(|| format!("{trial} measures {old} once more, and not its tree"));
+        }
         if let Event::Asked { trial, arm, ask } = &record.event
+            && let Some(old) = again(trial)
+        {
+            self.asks += 1;
+            let same = self.study.trial(old).is_some_and(|old| old.arm == *arm && old.ask == *ask);
+            wrong = (!same).then(|| format!("{trial} does not ask for what {old} asked for"));
+        } else if let Event::Asked { trial, arm, ask } = &record.event
             && *trial != TrialNo::BASELINE
             && arm == ABLATE
         {

@@ -6,7 +6,7 @@ use empiric_core::{
     Ask, Event, IdeaChange, IdeaNo, Operator, Outcome, Sketch, TrialNo, quote, study::SUBMITTED,
 };
 use empiric_doors::{self as doors, Door};
-use empiric_ledger::{Posted, Reply, Request, Submission};
+use empiric_ledger::{Posted, Reply, Request, RequestId, Submission};
 
 use crate::{
     Error,
@@ -60,10 +60,7 @@ impl Engine {
             }
             Request::IdeaChange { idea, change } => {
                 if self.study.library().idea(idea).is_none() {
-                    let refusal = Some(format!("there is no idea {idea}"));
-                    let reply = Reply { request: id, trial: None, refusal };
-                    let records = self.ledger.append_answering(Vec::new(), vec![reply]).await?;
-                    return self.apply(records);
+                    return self.refuse(id, format!("there is no idea {idea}")).await;
                 }
                 vec![Event::IdeaChanged { idea, by, change }]
             }
@@ -72,7 +69,24 @@ impl Engine {
                 if let Some(recorder) = &self.options.recorder {
                     recorder.budget(&budget);
                 }
-                vec![Event::BudgetSet { budget }]
+                vec![Event::BudgetSet { budget, by }]
+            }
+            Request::Pin { trial: no } => match self.study.refuses_pin(no) {
+                Some(why) => return self.refuse(id, why).await,
+                None => vec![Event::Pinned { trial: no, by }],
+            },
+            Request::Unpin { trial: no } => {
+                if !self.study.pins().iter().any(|(_, pinned)| *pinned == no) {
+                    return self.refuse(id, format!("{no} is not pinned")).await;
+                }
+                vec![Event::Unpinned { trial: no, by }]
+            }
+            Request::Requeue { trial: no } => {
+                if let Some(why) = self.study.refuses_requeue(no) {
+                    return self.refuse(id, why).await;
+                }
+                trial = Some(self.study.next_trial());
+                self.requeued(no, by).await?
             }
             Request::Submit { submission } => {
                 let no = self.study.next_trial();
@@ -84,6 +98,32 @@ impl Engine {
         let records = self.ledger.append_answering(events, vec![reply]).await?;
         doors::after(Door::Request);
         self.apply(records)
+    }
+
+    async fn refuse(&mut self, request: RequestId, why: String) -> Result<(), Error> {
+        let reply = Reply { request, trial: None, refusal: Some(why) };
+        let records = self.ledger.append_answering(Vec::new(), vec![reply]).await?;
+        self.apply(records)
+    }
+
+    /// The events by which an undecided trial is measured once more: asked and proposed together as it was, so that none is
+    /// half taken.
+    async fn requeued(&self, no: TrialNo, by: String) -> Result<Vec<Event>, Error> {
+        let new = self.study.next_trial();
+        let Some((old, edit)) =
+            self.study.trial(no).and_then(|old| Some((Arc::clone(old), old.edit.clone()?)))
+        else {
+            return Ok(Vec::new());
+        };
+        let (workshop, study, at) =
+            (Arc::clone(&self.workshop), self.study.clone(), (self.options.clock)());
+        let made = blocking(move || workshop.again(new, edit, &study, at)).await?;
+        let asked = Event::Asked { trial: new, arm: old.arm.clone(), ask: old.ask.clone() };
+        let outcome = match made {
+            Ok(edit) => Event::Proposed { trial: new, edit },
+            Err(failure) => Event::Concluded { trial: new, outcome: Outcome::Failed(failure) },
+        };
+        Ok(vec![Event::Requeued { trial: no, by }, asked, outcome])
     }
 
     /// The events by which an idea enters the library: one that a red line forbids is refused at once, and says so.

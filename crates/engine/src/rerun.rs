@@ -55,6 +55,8 @@ pub fn replay(layout: &Layout) -> Result<Replayed, Error> {
     let house =
         House { layout, workshop: Workshop { store, rules }, blobs: Blobs::of(layout.root()) };
     let mut asked: BTreeMap<TrialNo, Study> = BTreeMap::new();
+    // Trials that nobody proposed: an earlier one is measured once more.
+    let mut requeued = None;
     loop {
         let page = reader.records(study.seq(), 1000)?;
         if page.is_empty() {
@@ -88,7 +90,11 @@ pub fn replay(layout: &Layout) -> Result<Replayed, Error> {
                 found.faults.extend(fault.map(|what| Fault { event, what }));
             }
             study.apply(&record)?;
-            if let Event::Asked { trial, .. } = &record.event {
+            if let Event::Requeued { .. } = &record.event {
+                requeued = Some(study.next_trial());
+            } else if let Event::Asked { trial, .. } = &record.event
+                && requeued != Some(*trial)
+            {
                 asked.insert(*trial, study.clone());
             }
         }

@@ -7,11 +7,15 @@ use empiric_core::{
 
 use crate::table::{Make, Table, table};
 
-/// The tables of `study`: `trials`, `replicates`, `units`, `measurements`. Rows are in the order of the ledger; a row's
+mod calls;
+
+pub use calls::turns;
+
+/// The tables of `study`: `trials`, `replicates`, `units`, `measurements`, and `calls` of models. Rows are in the order of the ledger; a row's
 /// `study` and `trial` lead from one table to another.
 #[must_use]
 pub fn tables(study: &Study) -> Vec<Table> {
-    vec![trials(study), replicates(study), units(study), measurements(study)]
+    vec![trials(study), replicates(study), units(study), measurements(study), calls::calls(study)]
 }
 
 struct TrialOf<'a> {

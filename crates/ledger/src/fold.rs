@@ -15,13 +15,22 @@ pub(crate) fn trial(db: &Connection, no: TrialNo) -> Result<Option<Trial>, Error
     let mut rows = events.query([no.0])?;
     let mut trial = None;
     while let Some(row) = rows.next()? {
-        let record = chain::record(row)?;
-        match &mut trial {
-            None => trial = Some(asked(record)?),
-            Some(trial) => take(trial, record, row.get(3)?),
-        }
+        next(&mut trial, chain::record(row)?, row.get(3)?)?;
     }
     Ok(trial)
+}
+
+/// Takes the next of a trial's events in; `segment` is that of a lease.
+pub(crate) fn next(
+    held: &mut Option<Trial>,
+    record: Record,
+    segment: Option<u32>,
+) -> Result<(), Error> {
+    match held {
+        None => *held = Some(asked(record)?),
+        Some(trial) => take(trial, record, segment),
+    }
+    Ok(())
 }
 
 fn asked(record: Record) -> Result<Trial, Error> {
@@ -85,6 +94,9 @@ fn take(held: &mut Trial, record: Record, segment: Option<u32>) {
         | Event::AblationOpened { .. }
         | Event::Noted { .. }
         | Event::Paused { .. }
+        | Event::Pinned { .. }
+        | Event::Unpinned { .. }
+        | Event::Requeued { .. }
         | Event::Resumed { .. }
         | Event::Stopped { .. }
         | Event::Finished { .. } => {}

@@ -72,6 +72,21 @@ pub enum Request {
         /// The new ones.
         budget: Budget,
     },
+    /// Start every new trial of a trial's arm from it.
+    Pin {
+        /// The trial.
+        trial: TrialNo,
+    },
+    /// Let policies choose again.
+    Unpin {
+        /// The trial.
+        trial: TrialNo,
+    },
+    /// Measure an undecided trial once more.
+    Requeue {
+        /// The trial.
+        trial: TrialNo,
+    },
     /// Measure a trial made by hand or by another program.
     Submit {
         /// The edit.

@@ -27,6 +27,7 @@
 
 mod blobs;
 mod chain;
+mod detail;
 mod error;
 mod fold;
 mod inbox;
@@ -48,6 +49,7 @@ use jiff::Timestamp;
 
 pub use blobs::Blobs;
 pub use chain::Head;
+pub use detail::{MeanOf, Placed, Value};
 pub use error::Error;
 pub use inbox::{Inbox, Mail, Posted, Request, RequestId, Submission};
 pub use lock::is_locked;

@@ -47,6 +47,12 @@ pub struct Brief {
     pub cpu_s: f64,
     /// GPU seconds of them.
     pub gpu_s: f64,
+    /// Calls of models that were made for it.
+    pub calls: u64,
+    /// Tokens of them.
+    pub tokens: u64,
+    /// US dollars that they were charged.
+    pub usd: f64,
     /// When it was asked for.
     pub asked_at: Timestamp,
     /// When it ended.
@@ -78,7 +84,7 @@ pub struct Occupied {
 
 /// Columns of a [`Brief`].
 const BRIEF: &str = "SELECT no, arm, operator, parents, surface, proposer, verdict, cause, blame, phase, gain, score, score_n,
-    replicates, wall_s, cpu_s, gpu_s, asked_at, ended_at, seq_ended FROM trial";
+    replicates, wall_s, cpu_s, gpu_s, calls, tokens, usd, asked_at, ended_at, seq_ended FROM trial";
 
 impl Reader {
     /// Whether the tables are those that the questions of this file are asked of. Those of an older Empiric are brought up
@@ -240,9 +246,12 @@ fn brief(row: &Row<'_>) -> rusqlite::Result<Brief> {
         wall_s: row.get(14)?,
         cpu_s: row.get(15)?,
         gpu_s: row.get(16)?,
-        asked_at: time(row, 17)?,
-        ended_at: row.get::<_, Option<i64>>(18)?.map(|_| time(row, 18)).transpose()?,
-        seq_ended: row.get::<_, Option<i64>>(19)?.map(i64::cast_unsigned),
+        calls: row.get::<_, i64>(17)?.cast_unsigned(),
+        tokens: row.get::<_, i64>(18)?.cast_unsigned(),
+        usd: row.get(19)?,
+        asked_at: time(row, 20)?,
+        ended_at: row.get::<_, Option<i64>>(21)?.map(|_| time(row, 21)).transpose()?,
+        seq_ended: row.get::<_, Option<i64>>(22)?.map(i64::cast_unsigned),
     })
 }
 

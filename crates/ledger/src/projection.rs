@@ -42,6 +42,9 @@ CREATE TABLE trial (
     wall_s     REAL NOT NULL,
     cpu_s      REAL NOT NULL,
     gpu_s      REAL NOT NULL,
+    calls      INTEGER NOT NULL,
+    tokens     INTEGER NOT NULL,
+    usd        REAL NOT NULL,
     asked_at   INTEGER NOT NULL,
     ended_at   INTEGER,
     seq_ended  INTEGER,
@@ -65,9 +68,11 @@ CREATE TABLE replicate (
     cpu_s   REAL,
     gpu_s   REAL,
     leased_at INTEGER NOT NULL,
-    ended_at  INTEGER
+    ended_at  INTEGER,
+    seq_ended INTEGER
 ) STRICT;
 CREATE INDEX replicate_trial ON replicate (trial);
+CREATE INDEX replicate_purpose ON replicate (trial, purpose, confirm);
 CREATE TABLE measurement (
     replicate  INTEGER NOT NULL,
     idx        INTEGER NOT NULL,
@@ -150,8 +155,8 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
                 &seq,
             ];
             let sql = "INSERT INTO trial (no, arm, operator, parents, surface, score_sum, score_n, replicates, wall_s,
-                           cpu_s, gpu_s, asked_at, seq_last)
-                       SELECT ?1, ?2, ?3, ?4, ?5, 0.0, 0, 0, 0.0, 0.0, 0.0, ?6, ?7
+                           cpu_s, gpu_s, calls, tokens, usd, asked_at, seq_last)
+                       SELECT ?1, ?2, ?3, ?4, ?5, 0.0, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0.0, ?6, ?7
                        WHERE ?1 = (SELECT ifnull(max(no) + 1, 0) FROM trial)";
             fits(run(db, sql, &row)? == 1, || format!("{trial} is not the next trial"))?;
         }
@@ -186,7 +191,7 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
                 &record.at.as_microsecond(),
             ];
             let sql = "INSERT INTO replicate
-                       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, segment, 'leased', NULL, NULL, NULL, NULL, ?9, NULL FROM study";
+                       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, segment, 'leased', NULL, NULL, NULL, NULL, ?9, NULL, NULL FROM study";
             run(db, sql, &row)?;
             touch(db, *trial, seq)?;
         }
@@ -195,14 +200,24 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
         }
         Event::Fenced { replicate, trial, .. } => {
             let (row, _) = held(db, *replicate, *trial)?;
-            let sql = "UPDATE replicate SET state = 'fenced', ended_at = ? WHERE seq = ?";
-            run(db, sql, &[record.at.as_microsecond(), row])?;
+            let sql =
+                "UPDATE replicate SET state = 'fenced', ended_at = ?, seq_ended = ? WHERE seq = ?";
+            run(db, sql, &[record.at.as_microsecond(), seq, row])?;
             touch(db, *trial, seq)?;
         }
-        Event::Called { trial, .. }
-        | Event::Rehearsed { trial, .. }
-        | Event::Quarantined { trial, .. } => {
+        Event::Rehearsed { trial, .. }
+        | Event::Quarantined { trial, .. }
+        | Event::Pinned { trial, .. }
+        | Event::Unpinned { trial, .. }
+        | Event::Requeued { trial, .. } => {
             touch(db, *trial, seq)?;
+        }
+        Event::Called { trial, call } => {
+            let Cost { tokens, usd, calls, .. } = call.cost();
+            let columns: [&dyn ToSql; 5] =
+                [&trial.0, &calls.cast_signed(), &tokens.cast_signed(), &usd, &seq];
+            let sql = "UPDATE trial SET calls = calls + ?2, tokens = tokens + ?3, usd = usd + ?4, seq_last = ?5 WHERE no = ?1";
+            fits(run(db, sql, &columns)? == 1, || format!("there is no trial {trial}"))?;
         }
         Event::Concluded { trial, outcome } => concluded(db, record, *trial, outcome)?,
         Event::SessionStarted { .. }
@@ -233,8 +248,10 @@ fn measured(
     let cause = result.failure.as_ref().map(|failure| failure.cause.name());
     let Cost { wall_s, cpu_s, gpu_s, tokens: _, usd: _, calls: _ } = result.cost;
     let at = record.at.as_microsecond();
-    let columns: [&dyn ToSql; 6] = [&row, &cause, &wall_s, &cpu_s, &gpu_s, &at];
-    let sql = "UPDATE replicate SET state = 'measured', cause = ?2, wall_s = ?3, cpu_s = ?4, gpu_s = ?5, ended_at = ?6
+    let seq = record.seq.cast_signed();
+    let columns: [&dyn ToSql; 7] = [&row, &cause, &wall_s, &cpu_s, &gpu_s, &at, &seq];
+    let sql = "UPDATE replicate SET state = 'measured', cause = ?2, wall_s = ?3, cpu_s = ?4, gpu_s = ?5, ended_at = ?6,
+                   seq_ended = ?7
                WHERE seq = ?1";
     run(db, sql, &columns)?;
     for (place, measurement) in result.measurements.iter().enumerate() {
@@ -355,7 +372,8 @@ pub(crate) fn purpose(name: &str, confirm: Option<u32>) -> Option<Purpose> {
     }
 }
 
-fn split(split: Split) -> &'static str {
+/// The split's name.
+pub(crate) fn split(split: Split) -> &'static str {
     match split {
         Split::Search => "search",
         Split::Select => "select",

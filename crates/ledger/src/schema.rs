@@ -15,7 +15,7 @@ const APPLICATION_ID: i32 = 0x454d_504c;
 
 /// Steps of the tables that are not projections, oldest first; never edited, only added to. Projections need none:
 /// they are dropped and rebuilt when the version changes.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE event (
     seq   INTEGER PRIMARY KEY,
@@ -42,6 +42,12 @@ CREATE TABLE answer (
 ",
     "
 CREATE INDEX event_study ON event (seq) WHERE trial IS NULL;
+",
+    // What a trial is, without its replicates, of which a champion has thousands.
+    "
+CREATE INDEX event_own ON event (trial)
+WHERE trial IS NOT NULL AND name NOT IN ('leased', 'measured', 'fenced');
+CREATE INDEX event_pin ON event (seq) WHERE name IN ('pinned', 'unpinned');
 ",
 ];
 

@@ -215,6 +215,9 @@ impl Check {
             | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
+            | Event::Pinned { .. }
+            | Event::Unpinned { .. }
+            | Event::Requeued { .. }
             | Event::Resumed { .. }
             | Event::Stopped { .. }
             | Event::Finished { .. } => {}

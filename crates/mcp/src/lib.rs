@@ -25,8 +25,11 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use empiric_engine::Desk;
+pub use empiric_engine::{Desk, Layout};
 pub use service::Service;
+
+/// The server over HTTP, see [`http`].
+pub type Http = StreamableHttpService<Service, LocalSessionManager>;
 
 /// Most bytes of a request over HTTP; an edit may be a whole recipe.
 const REQUEST: usize = 16 << 20;
@@ -67,7 +70,7 @@ pub fn http(
     hosts: &[String],
     origins: &[String],
     cancel: CancellationToken,
-) -> StreamableHttpService<Service, LocalSessionManager> {
+) -> Http {
     let config = StreamableHttpServerConfig::default()
         .with_allowed_hosts(hosts)
         .with_allowed_origins(origins)

@@ -103,6 +103,9 @@ impl Memory {
             | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
+            | Event::Pinned { .. }
+            | Event::Unpinned { .. }
+            | Event::Requeued { .. }
             | Event::Resumed { .. }
             | Event::Stopped { .. }
             | Event::Finished { .. } => {}

@@ -1,6 +1,6 @@
 //! One policy to each arm of a study, each told what its arm may see and nothing else.
 
-use empiric_core::{Ask, Record, Study, TrialNo, study::Settings};
+use empiric_core::{Ask, Operator, Record, Study, TrialNo, study::Settings};
 
 use crate::{Policy, policy};
 
@@ -37,10 +37,19 @@ impl Policies {
         }
     }
 
-    /// What `arm` is to try next; none when it has no policy here.
+    /// What `arm` is to try next; none when it has no policy here. Where a trial is pinned it is where to start from, and the
+    /// surface alone is the policy's choice.
     #[must_use]
     pub fn ask(&self, study: &Study, arm: &str) -> Option<Ask> {
         let (_, policy) = self.0.iter().find(|(name, _)| name == arm)?;
-        Some(policy.ask(&study.of_arm(arm)))
+        let own = study.of_arm(arm);
+        let ask = policy.ask(&own);
+        Some(match own.pinned() {
+            Some(TrialNo::BASELINE) => {
+                Ask { operator: Operator::Draft, parents: vec![TrialNo::BASELINE], ..ask }
+            }
+            Some(pinned) => Ask { operator: Operator::Improve, parents: vec![pinned], ..ask },
+            None => ask,
+        })
     }
 }

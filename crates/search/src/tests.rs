@@ -5,11 +5,11 @@ mod ledger;
 use std::collections::BTreeSet;
 
 use empiric_core::{
-    Ask, Cause, Complexity, Failure, Operator, Outcome, Phase, Study, TrialNo, Verdict,
+    Ask, Cause, Complexity, Event, Failure, Operator, Outcome, Phase, Study, TrialNo, Verdict,
 };
 
 pub(crate) use self::ledger::{Ledger, crash};
-use crate::{POLICIES, names, policy};
+use crate::{POLICIES, Policies, names, policy};
 
 #[test]
 fn every_name_in_the_registry_is_a_policy() {
@@ -350,4 +350,67 @@ fn nothing_is_offered_to_a_champion_twice() {
         }
     }
     assert!(offers_seen > 200, "{offers_seen}");
+}
+
+/// What the study's one arm is asked next.
+fn next_ask(ledger: &Ledger) -> Ask {
+    let mut study = Study::open(&ledger.records[0]).unwrap();
+    let mut policies = Policies::of(study.settings()).unwrap();
+    policies.tell(&study, &ledger.records[0]);
+    for record in &ledger.records[1..] {
+        study.apply(record).unwrap();
+        policies.tell(&study, record);
+    }
+    policies.ask(&study, "a").unwrap()
+}
+
+#[test]
+fn new_trials_start_from_what_is_pinned_until_one_is_kept() {
+    let mut ledger = Ledger::new(3, "greedy");
+    ledger.past_drafts();
+    let (trial, _) = ledger.next();
+    ledger.discarded(trial);
+    let free = next_ask(&ledger);
+    let by = || "ann".to_owned();
+    ledger.add(Event::Pinned { trial, by: by() });
+    assert_eq!(
+        next_ask(&ledger),
+        Ask { operator: Operator::Improve, parents: vec![trial], ..free.clone() }
+    );
+    assert_eq!(ledger.study.pins(), [("a", trial)]);
+    ledger.add(Event::Unpinned { trial, by: by() });
+    assert_eq!(next_ask(&ledger), free);
+
+    // The baseline is every arm's.
+    ledger.add(Event::Pinned { trial: TrialNo::BASELINE, by: by() });
+    let fresh = Ask { operator: Operator::Draft, parents: vec![TrialNo::BASELINE], ..free };
+    assert_eq!(next_ask(&ledger), fresh);
+    let (better, _) = ledger.next();
+    ledger.measured(better, 0.8);
+    ledger.valid(better, Verdict::Keep, Some(0.2));
+    assert_eq!((ledger.study.pins().len(), ledger.study.of_arm("a").pinned()), (0, None));
+}
+
+#[test]
+fn what_was_decided_is_not_measured_again_and_what_was_not_measured_is_not_pinned() {
+    let mut ledger = Ledger::new(3, "greedy");
+    let open = ledger.next().0;
+    let refused = |ledger: &Ledger, no| {
+        (ledger.study.refuses_pin(no).is_some(), ledger.study.refuses_requeue(no).is_some())
+    };
+    assert_eq!(refused(&ledger, open), (true, true));
+    assert_eq!(refused(&ledger, TrialNo(99)), (true, true));
+    assert_eq!(refused(&ledger, TrialNo::BASELINE), (false, true));
+    ledger.discarded(open);
+    assert_eq!(refused(&ledger, open), (false, true));
+    let crashed = ledger.next().0;
+    ledger.failed(crashed, crash());
+    assert_eq!(refused(&ledger, crashed), (true, true));
+    let lost = ledger.next().0;
+    ledger.failed(lost, Failure::new(Phase::Train, Cause::SandboxFailed));
+    assert_eq!(refused(&ledger, lost), (true, false));
+    let unclear = ledger.next().0;
+    ledger.measured(unclear, 0.99);
+    ledger.valid(unclear, Verdict::Inconclusive, Some(0.01));
+    assert_eq!(refused(&ledger, unclear), (false, false));
 }

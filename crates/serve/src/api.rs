@@ -1,5 +1,6 @@
 //! The REST interface: its routes, the document that describes them, and what they share.
 
+mod calls;
 mod compare;
 mod controls;
 mod curve;
@@ -8,6 +9,7 @@ mod failures;
 mod feed;
 mod graph;
 mod insights;
+mod replicates;
 mod slots;
 mod studies;
 mod study;
@@ -18,12 +20,14 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
 };
 use empiric_ledger::Clock;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 use utoipa::{
     OpenApi,
@@ -35,13 +39,14 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{held::Held, problem::Problem, shelf::Shelf};
+use crate::{agents::Agents, held::Held, problem::Problem, shelf::Shelf};
 
 /// What all handlers share.
 pub(crate) struct App {
     pub(crate) shelf: Shelf,
     pub(crate) user: String,
     pub(crate) clock: Clock,
+    pub(crate) agents: Agents,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -66,7 +71,9 @@ pub(crate) fn router() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(trials::trials))
         .routes(routes!(trial::trial))
         .routes(routes!(trial::diff))
-        .routes(routes!(trial::log))
+        .routes(routes!(replicates::replicates))
+        .routes(routes!(replicates::log))
+        .routes(routes!(calls::calls))
         .routes(routes!(compare::compare))
         .routes(routes!(curve::curve))
         .routes(routes!(graph::graph))
@@ -95,7 +102,7 @@ pub fn document() -> String {
 /// This document
 #[utoipa::path(get, path = "/api/openapi.json", tag = "interface", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 async fn described() -> ([(axum::http::HeaderName, &'static str); 1], String) {
-    ([(axum::http::header::CONTENT_TYPE, "application/json")], document())
+    ([(header::CONTENT_TYPE, "application/json")], document())
 }
 
 /// Adds what holds for every operation: how to prove who asks, and how a refusal looks.
@@ -185,6 +192,29 @@ pub(crate) async fn look<T: Send + 'static>(
     let app = Arc::clone(app);
     let looked = tokio::task::spawn_blocking(move || app.shelf.look(&study, look)).await;
     looked.map_err(|error| Problem::internal(error.to_string()))?.map(Json)
+}
+
+/// The same where the answer is worked out of the ledger alone: as long as nothing happens it is given again as it is.
+pub(crate) async fn look_again<T: Serialize + Send + 'static>(
+    app: &Arc<App>,
+    study: String,
+    asked: String,
+    look: impl FnOnce(&mut Held) -> Result<T, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let app = Arc::clone(app);
+    let looked = tokio::task::spawn_blocking(move || {
+        app.shelf.look(&study, |held| {
+            if let Some(answer) = held.answer(&asked) {
+                return Ok(answer);
+            }
+            let told = serde_json::to_vec(&look(held)?);
+            let answer = Bytes::from(told.map_err(|error| Problem::internal(error.to_string()))?);
+            held.keep_answer(asked, answer.clone());
+            Ok(answer)
+        })
+    });
+    let answer = looked.await.map_err(|error| Problem::internal(error.to_string()))??;
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
 /// How many items a page has: what was asked, `usual` where nothing was.

@@ -117,7 +117,10 @@ fn renumbered(mut record: Record, seq: u64, members: &[TrialNo]) -> Record {
         | Event::Measured { trial, .. }
         | Event::Fenced { trial, .. }
         | Event::Quarantined { trial, .. }
-        | Event::Concluded { trial, .. } => own(trial),
+        | Event::Concluded { trial, .. }
+        | Event::Pinned { trial, .. }
+        | Event::Unpinned { trial, .. }
+        | Event::Requeued { trial, .. } => own(trial),
         Event::ReportOpened { champions } => champions.iter_mut().for_each(own),
         Event::AblationOpened { champion, .. } => own(champion),
         Event::StudyOpened { .. }

@@ -102,6 +102,11 @@ impl Guard {
         Self { token, hosts, origins, cookie: format!("empiric-{port}"), secure }
     }
 
+    /// Hosts and origins that are let in.
+    pub(crate) fn known(&self) -> (Vec<String>, Vec<String>) {
+        (self.hosts.clone(), self.origins.clone())
+    }
+
     fn host(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         let named = headers.get_all(header::HOST);
         let mut named =

@@ -1,16 +1,22 @@
 //! A study held open for looking at: its reader, its trials in brief, its extract, brought up to date before every look.
 
 use std::{
+    collections::{BTreeMap, HashMap},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use empiric_core::{Event, Outcome, TrialNo, study::State};
+use axum::body::Bytes;
+use empiric_core::{Event, Outcome, Purpose, Split, TrialNo, study::State};
+use empiric_decide::stats::Sample;
 use empiric_ledger::{Blobs, Inbox, Reader};
 use empiric_lineage::Store;
 use jiff::Timestamp;
 
 use crate::{extract::Extract, index::Index, problem::Problem};
+
+/// Most bytes of answers that are kept to be given again.
+const ANSWERS: usize = 8 << 20;
 
 /// A session of the study: a process that took it up.
 #[derive(Debug, Clone)]
@@ -48,6 +54,12 @@ pub(crate) struct Held {
     pub(crate) sessions: Vec<Session>,
     pub(crate) seams: Vec<Seam>,
     pub(crate) notes: Vec<Note>,
+    /// Pins that were set and taken away, by their events.
+    pins: BTreeMap<u64, (TrialNo, bool)>,
+    /// What kept trials measured on streams of their own, with the number of replicates that it was worked out at.
+    confirmed: HashMap<u32, (u32, Sample)>,
+    /// Answers that hold as long as nothing happens, by what was asked.
+    answers: HashMap<String, Bytes>,
     /// Wall-clock seconds of the sessions before the last.
     wall_before: f64,
     extract: Extract,
@@ -68,6 +80,7 @@ impl Held {
         }
         let mut index = Index::new();
         let seq = reader.briefs(0, |brief| index.take(&brief))?;
+        index.settle();
         let keeps: Vec<TrialNo> = index.keeps().map(TrialNo).collect();
         let mut held = Self {
             dir: dir.to_owned(),
@@ -80,6 +93,9 @@ impl Held {
             sessions: Vec::new(),
             seams: Vec::new(),
             notes: Vec::new(),
+            pins: BTreeMap::new(),
+            confirmed: HashMap::new(),
+            answers: HashMap::new(),
             wall_before: 0.0,
             store: None,
             signatures: crate::signatures::Signatures::default(),
@@ -101,6 +117,8 @@ impl Held {
         let before = (self.seq, self.index.keeps().count());
         let index = &mut self.index;
         self.seq = self.reader.briefs(self.seq, |brief| index.take(&brief))?;
+        index.settle();
+        self.answers.clear();
         self.take_own(before.0)?;
         let grown = self.index.keeps().count() != before.1;
         if grown || self.extract.follow(&self.reader).is_err() {
@@ -146,11 +164,15 @@ impl Held {
                 | Event::ReportOpened { .. }
                 | Event::AblationOpened { .. }
                 | Event::Paused { .. }
+                | Event::Pinned { .. }
+                | Event::Unpinned { .. }
+                | Event::Requeued { .. }
                 | Event::Resumed { .. }
                 | Event::Stopped { .. }
                 | Event::Finished { .. } => {}
             }
         }
+        self.pins.extend(self.reader.pins(after)?);
         if let Some(last) = self.reader.record(self.seq)? {
             self.last_at = last.at;
         }
@@ -177,6 +199,76 @@ impl Held {
 
     pub(crate) fn extract(&self) -> &Extract {
         &self.extract
+    }
+
+    /// The trials that new ones start from, by arm, as [`empiric_core::Study::pins`] has them: a keep ends a pin.
+    pub(crate) fn pinned(&self) -> BTreeMap<String, TrialNo> {
+        let arms = || self.extract.study().settings().arms.iter().map(|arm| arm.name.clone());
+        let mut pinned: BTreeMap<String, (u64, TrialNo)> = BTreeMap::new();
+        for (seq, (trial, set)) in &self.pins {
+            let own = self.index.row(*trial).and_then(|row| self.index.names.get(row.arm));
+            let of: Vec<String> = match *trial {
+                TrialNo::BASELINE => arms().collect(),
+                _ => own.map(str::to_owned).into_iter().collect(),
+            };
+            for arm in of {
+                if *set {
+                    pinned.insert(arm, (*seq, *trial));
+                } else if pinned.get(&arm).is_some_and(|(_, pinned)| pinned == trial) {
+                    pinned.remove(&arm);
+                }
+            }
+        }
+        for row in self.index.keeps().filter_map(|no| self.index.row(TrialNo(no))) {
+            let arm = self.index.names.get(row.arm).unwrap_or_default();
+            if pinned.get(arm).is_some_and(|(seq, _)| *seq < row.seq_ended) {
+                pinned.remove(arm);
+            }
+        }
+        pinned.into_iter().map(|(arm, (_, trial))| (arm, trial)).collect()
+    }
+
+    /// What kept trial `no` measured on a stream of its own, in its last segment, on the split that scores are on.
+    pub(crate) fn confirmed(&mut self, no: TrialNo) -> Sample {
+        let replicates = self.index.row(no).map_or(0, |row| row.replicates);
+        if let Some((at, sample)) = self.confirmed.get(&no.0)
+            && *at == replicates
+        {
+            return *sample;
+        }
+        let purpose = Purpose::Confirm { of: no };
+        let found = self.extract.trial(no).and_then(|trial| {
+            trial.replicates.iter().rfind(|replicate| replicate.purpose == purpose)
+        });
+        let sample = found
+            .map(|last| last.segment)
+            .map_or_else(|| Sample::of(&[]), |segment| self.sample(no, purpose, segment));
+        self.confirmed.insert(no.0, (replicates, sample));
+        sample
+    }
+
+    /// What the baseline or a kept trial measured for `purpose` in `segment`, on the split that scores are on.
+    pub(crate) fn sample(&self, no: TrialNo, purpose: Purpose, segment: u32) -> Sample {
+        let metric = &self.extract.study().task().metric.name;
+        let values = self.extract.trial(no).map(|trial| {
+            let values = trial.values(metric, Split::Search, purpose, segment);
+            values.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        });
+        Sample::of(&values.unwrap_or_default())
+    }
+
+    /// The answer to `asked` that was given since anything happened last.
+    pub(crate) fn answer(&self, asked: &str) -> Option<Bytes> {
+        self.answers.get(asked).cloned()
+    }
+
+    /// Keeps an answer to be given again.
+    pub(crate) fn keep_answer(&mut self, asked: String, answer: Bytes) {
+        let held: usize = self.answers.values().map(Bytes::len).sum();
+        if held + answer.len() > ANSWERS {
+            self.answers.clear();
+        }
+        self.answers.insert(asked, answer);
     }
 
     /// Whether a process is at work on it.

@@ -1,6 +1,9 @@
 //! Every trial of a study in a few words of memory: what lists, curves and graphs are worked out of without asking the
 //! database. About a hundred bytes a trial; brought up to date by what changed.
 
+mod levels;
+mod sums;
+
 use std::collections::{BTreeSet, HashMap};
 
 use empiric_core::TrialNo;
@@ -8,9 +11,26 @@ use empiric_ledger::Brief;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use self::{
+    levels::Cell,
+    sums::{Column, Sum},
+};
+use self::{levels::Levels, sums::Sums};
+
 /// How a trial stands, as it is drawn.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mark {
@@ -25,6 +45,7 @@ pub(crate) enum Mark {
     /// Not measured to the end.
     Failed,
     /// Under way.
+    #[default]
     Open,
 }
 
@@ -46,7 +67,7 @@ impl Mark {
 }
 
 /// A name that many trials share, by its place in [`Names`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(crate) struct Name(u16);
 
 /// Names, each held once. The first is the empty one, which stands for none.
@@ -86,7 +107,7 @@ impl Names {
 }
 
 /// A trial.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Row {
     pub(crate) no: u32,
     pub(crate) mark: Mark,
@@ -106,6 +127,12 @@ pub(crate) struct Row {
     pub(crate) replicates: u32,
     pub(crate) cpu_s: f32,
     pub(crate) gpu_s: f32,
+    /// Calls of models.
+    pub(crate) calls: u32,
+    pub(crate) tokens: u64,
+    pub(crate) usd: f64,
+    /// Whether it counts against a budget of trials.
+    pub(crate) spent: bool,
     /// Microseconds since 1970.
     pub(crate) asked_at: i64,
     /// The same; 0 while it is open.
@@ -133,6 +160,8 @@ impl Row {
 pub(crate) struct Index {
     pub(crate) rows: Vec<Row>,
     pub(crate) names: Names,
+    levels: Levels,
+    sums: Sums,
     children: Vec<Vec<u32>>,
     /// Kept trials in the order of their conclusions, as `(event, trial)`.
     keeps: BTreeSet<(u64, u32)>,
@@ -140,15 +169,28 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Self { rows: Vec::new(), names: Names::new(), children: Vec::new(), keeps: BTreeSet::new() }
+        Self {
+            rows: Vec::new(),
+            names: Names::new(),
+            levels: Levels::default(),
+            sums: Sums::default(),
+            children: Vec::new(),
+            keeps: BTreeSet::new(),
+        }
     }
 
-    /// Takes a trial in, or what became of one.
+    /// Takes a trial in, or what became of one; [`Index::settle`] is due after the last of them.
     pub(crate) fn take(&mut self, brief: &Brief) {
         let mut name = |text: &Option<String>| self.names.put(text.as_deref().unwrap_or_default());
+        let mark = Mark::of(brief);
+        let spared = matches!(brief.blame.as_deref(), Some("infra" | "evaluator"));
         let row = Row {
             no: brief.no.0,
-            mark: Mark::of(brief),
+            mark,
+            spent: !matches!(mark, Mark::Open | Mark::Baseline) && !spared,
+            calls: u32::try_from(brief.calls).unwrap_or(u32::MAX),
+            tokens: brief.tokens,
+            usd: brief.usd,
             surface: name(&brief.surface),
             proposer: name(&brief.proposer),
             cause: name(&brief.cause),
@@ -173,10 +215,14 @@ impl Index {
         }
         // The numbers of a ledger's trials have no gaps.
         if place == self.rows.len() {
+            self.sums.change(None, &row);
+            self.levels.touch(place);
             self.rows.push(row);
             self.children.push(Vec::new());
             self.adopt(place);
         } else if let Some(held) = self.rows.get_mut(place) {
+            self.sums.change(Some(held), &row);
+            self.levels.touch(place);
             let moved = held.parents != row.parents;
             let before = std::mem::replace(held, row);
             if moved {
@@ -188,6 +234,26 @@ impl Index {
                 self.adopt(place);
             }
         }
+    }
+
+    /// Brings the levels of detail up to what was taken in.
+    pub(crate) fn settle(&mut self) {
+        self.levels.settle(&self.rows);
+    }
+
+    /// The trials from number `from` to `to` in stretches of about `wide`, see [`Levels::stretches`].
+    pub(crate) fn stretches(&self, from: u32, to: u32, wide: u32) -> Vec<Vec<Cell>> {
+        self.levels.stretches(&self.rows, from, to, wide)
+    }
+
+    /// What all trials amount to, the baseline among them.
+    pub(crate) fn whole(&self) -> &Sum {
+        self.sums.whole()
+    }
+
+    /// What trials amount to that have something in common; the baseline is not among them.
+    pub(crate) fn by(&self, column: Column) -> impl Iterator<Item = (Name, &Sum)> {
+        self.sums.by(column)
     }
 
     fn adopt(&mut self, place: usize) {
@@ -238,6 +304,9 @@ mod tests {
             wall_s: 0.0,
             cpu_s: 0.0,
             gpu_s: 0.0,
+            calls: 0,
+            tokens: 0,
+            usd: 0.0,
             asked_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
             seq_ended: None,

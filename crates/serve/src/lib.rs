@@ -1,5 +1,5 @@
 //! The server: a study, or a directory of studies, over HTTP. A REST interface with an OpenAPI document, live events, the
-//! page that is made of both, and the controls of the command line.
+//! page that is made of both, the controls of the command line, and the Model Context Protocol for agents.
 //!
 //! What it knows it reads from the ledger while others write it; what it is asked to change it posts to the study's
 //! inbox, as the command line does. It never writes a ledger, and decides nothing. Whatever a recipe, a model or a
@@ -8,6 +8,7 @@
 //! A look costs what it shows: trials in brief are held in memory ([`index`]), the fold that the summary rests on leaves
 //! out what it does not need ([`extract`]), everything else is a question to the ledger that an index answers.
 
+mod agents;
 mod api;
 mod extract;
 mod guard;
@@ -28,7 +29,7 @@ use std::{
     sync::Arc,
 };
 
-use axum::{Router, middleware};
+use axum::{Router, middleware, routing::any};
 use empiric_ledger::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,7 @@ pub use api::document;
 pub use guard::Token;
 pub use shelf::Source;
 
-use crate::{api::App, guard::Guard, shelf::Shelf, tls::TlsListener};
+use crate::{agents::Agents, api::App, guard::Guard, shelf::Shelf, tls::TlsListener};
 
 /// What is served, to whom, and how.
 #[derive(Clone)]
@@ -163,8 +164,15 @@ impl Server {
 /// All routes, each behind the guard.
 fn router(options: Options, guard: Guard, cancel: CancellationToken) -> Router {
     let Options { source, user, clock, .. } = options;
-    let app = Arc::new(App { shelf: Shelf::new(source), user, clock, cancel });
-    let routes = Router::new().merge(api::router().0).fallback(page::page).with_state(app);
+    let (hosts, origins) = guard.known();
+    let agents = Agents::new(hosts, origins, Arc::clone(&clock), cancel.clone());
+    let app = Arc::new(App { shelf: Shelf::new(source), user, clock, agents, cancel });
+    let routes = Router::new()
+        .merge(api::router().0)
+        .route("/mcp", any(agents::only))
+        .route("/mcp/{study}", any(agents::named))
+        .fallback(page::page)
+        .with_state(app);
     routes.layer(middleware::from_fn_with_state(Arc::new(guard), guard::guard))
 }
 

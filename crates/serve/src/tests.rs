@@ -1,8 +1,11 @@
 //! The server as a client meets it, without a socket.
 
+mod agents;
+mod detail;
 mod looking;
 mod safety;
 mod steering;
+mod tls;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 

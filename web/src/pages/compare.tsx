@@ -6,7 +6,7 @@ import { Patch } from "../diff";
 import { Badge, Panel, TrialLink, Wait, about } from "../parts";
 import { go, study as address, usePlace } from "../route";
 import type { Comparison, Paired, Study } from "../shapes";
-import { interval, number, plain, signed } from "../words";
+import { count, interval, number, plain, signed } from "../words";
 import { Why } from "./trial";
 
 export function Compare({ study }: { study: Study }) {
@@ -71,7 +71,7 @@ function Both({ study, told }: { study: Study; told: Comparison }) {
         ) : (
           <>
             <p>
-              {told.b.line.trial} against {told.a.line.trial}, mean gain over {told.pairs.length} {told.pairs.length === 1 ? "pair" : "pairs"}: <b>{signed(told.gain)}</b>{" "}
+              {told.b.line.trial} against {told.a.line.trial}, mean gain over {count(told.pairs_total)} {told.pairs_total === 1 ? "pair" : "pairs"}: <b>{signed(told.gain)}</b>{" "}
               {told.gain_interval && <>95 % {interval(told.gain_interval)}</>}
               <span class="quiet"> positive is better. A description of these pairs, not a verdict.</span>
             </p>

@@ -59,6 +59,11 @@ function Headline({ study }: { study: Study }) {
             </span>
           </p>
         )}
+        {study.pins.map((pin) => (
+          <p key={pin.arm} class="pins">
+            New trials of <b>{pin.arm}</b> start from <TrialLink id={study.id} trial={pin.trial} />, chosen by hand, until one is kept.
+          </p>
+        ))}
         {study.provenance === "recipe" && <p class="warn">The metric is what the recipe prints of itself.</p>}
         {study.sandbox === "none" && <p class="warn">Recipe code runs unconfined: --sandbox none.</p>}
       </div>
@@ -82,11 +87,11 @@ function Headline({ study }: { study: Study }) {
   );
 }
 
-const METERS: Record<string, string> = { trials: "Trials", wall: "Wall time", cpu: "CPU time", gpu: "GPU time", tokens: "Tokens", usd: "Model calls" };
+const METERS: Record<string, string> = { trials: "Trials", wall: "Wall time", cpu: "CPU time", gpu: "GPU time", tokens: "Tokens", usd: "For models", calls: "Model calls" };
 
 function spent(name: string, value: number): string {
   if (name === "usd") return `$${value.toFixed(2)}`;
-  if (name === "trials" || name === "tokens") return count(value);
+  if (["trials", "tokens", "calls"].includes(name)) return count(value);
   return seconds(value);
 }
 

@@ -1,11 +1,12 @@
 // One trial: why it was made, what was expected and what came, what it changed, how it was measured, why it ended so.
 
-import { useState } from "preact/hooks";
-import { at, useData } from "../api";
+import { useEffect, useState } from "preact/hooks";
+import { at, get, useData } from "../api";
+import { TrialControls } from "../controls";
 import { Patch } from "../diff";
 import { Badge, Panel, TrialLink, Trials, Wait, about } from "../parts";
 import { Link, study as address } from "../route";
-import type { Difference, Ended, Events, Log, Run, Study, Trial as Told } from "../shapes";
+import type { Calls, Difference, Ended, Events, Log, Replicates as Page, Run, Study, Trial as Told } from "../shapes";
 import { bytes, clock, count, number, plain, seconds, signed, when } from "../words";
 
 export function Trial({ study, trial, tick }: { study: Study; trial: string; tick: number }) {
@@ -20,6 +21,7 @@ export function Trial({ study, trial, tick }: { study: Study; trial: string; tic
         <h1>
           {line.trial} <Badge mark={line.mark} text={line.cause ? plain(line.cause) : line.mark} />
           {told.champion && <span class="crown">champion</span>}
+          {told.pinned.length > 0 && <span class="crown pinned">pinned</span>}
         </h1>
         <nav class="turn" aria-label="Other trials">
           {number_ > 0 && <TrialLink id={study.id} trial={`t${number_ - 1}`}>← t{number_ - 1}</TrialLink>}
@@ -30,6 +32,7 @@ export function Trial({ study, trial, tick }: { study: Study; trial: string; tic
             <Link to={address(study.id, `/compare?a=${study.champion.trial}&b=${line.trial}`)}>beside the champion</Link>
           )}
         </nav>
+        <TrialControls study={study} told={told} />
       </div>
       <p class="hypothesis">{about(line)}</p>
       <dl class="facts short">
@@ -44,7 +47,9 @@ export function Trial({ study, trial, tick }: { study: Study; trial: string; tic
           {number(line.score)} {line.score_replicates > 0 && <span class="quiet">over {line.score_replicates}</span>}
         </Fact>
         <Fact name="Gain">{line.gain === null || line.gain === undefined ? "–" : signed(line.gain)}</Fact>
-        <Fact name="Cost">{seconds(line.cpu_s)} CPU</Fact>
+        <Fact name="Cost">
+          {seconds(line.cpu_s)} CPU{line.calls > 0 && `, $${line.usd.toFixed(line.usd < 1 ? 4 : 2)}`}
+        </Fact>
         <Fact name="Asked">{when(line.asked_at)}</Fact>
         <Fact name="Ended">{line.ended_at ? when(line.ended_at) : "under way"}</Fact>
       </dl>
@@ -60,6 +65,7 @@ export function Trial({ study, trial, tick }: { study: Study; trial: string; tic
         {told.tree ? <Changed study={study} trial={line.trial} /> : <p class="quiet">No edit was made.</p>}
       </Panel>
       <Replicates study={study} told={told} />
+      {told.calls > 0 && <Conversation study={study} trial={line.trial} calls={told.calls} tick={tick} />}
       {told.children_total > 0 && (
         <Panel title={`What started from it (${count(told.children_total)})`}>
           <Trials id={study.id} name="Trials that started from it" lines={told.children} metric={study.metric.name} />
@@ -206,7 +212,18 @@ const PURPOSES = ["search", "confirm", "audit", "report"];
 
 function Replicates({ study, told }: { study: Study; told: Told }) {
   const [open, setOpen] = useState<string | null>(null);
-  const runs = told.replicates;
+  const [older, setOlder] = useState<Page | null>(null);
+  const { trial } = told.line;
+  useEffect(() => setOlder(null), [trial]);
+  // The newest are told with the trial; what is older is asked for by pages, and may overlap as long as the study runs.
+  const newest = new Set(told.replicates.map((run) => run.id));
+  const before = (older?.replicates ?? []).filter((run) => !newest.has(run.id));
+  const runs = [...before.reverse(), ...told.replicates];
+  const more = async () => {
+    const after = older ? older.next : undefined;
+    const page = await get<Page>(at(study.id, `/trials/${trial}/replicates`, { after, limit: 200 }));
+    setOlder({ replicates: [...(older?.replicates ?? []), ...page.replicates], next: page.next });
+  };
   return (
     <Panel title={`Replicates (${count(told.replicates_total)})`}>
       {runs.length === 0 ? <p class="quiet">None was started.</p> : <Strip study={study} runs={runs} />}
@@ -230,14 +247,18 @@ function Replicates({ study, told }: { study: Study; told: Told }) {
               </tr>
             </thead>
             <tbody>
-              {runs.slice(-120).map((run) => (
-                <Replicate key={run.id} study={study} trial={told.line.trial} run={run} open={open === run.id} turn={() => setOpen(open === run.id ? null : run.id)} />
+              {runs.map((run) => (
+                <Replicate key={run.id} study={study} trial={trial} run={run} open={open === run.id} turn={() => setOpen(open === run.id ? null : run.id)} />
               ))}
             </tbody>
           </table>
         </div>
       )}
-      {runs.length > 120 && <p class="quiet small">The last 120 are listed.</p>}
+      {runs.length < told.replicates_total && (
+        <p class="more">
+          <button onClick={() => void more()}>Older ones ({count(told.replicates_total - runs.length)})</button>
+        </p>
+      )}
     </Panel>
   );
 }
@@ -270,7 +291,7 @@ function Replicate({ study, trial, run, open, turn }: { study: Study; trial: str
       {open && (
         <tr class="more-of">
           <td colSpan={6}>
-            <Details study={study} trial={trial} run={run} />
+            <Details study={study} run={run} />
           </td>
         </tr>
       )}
@@ -278,7 +299,7 @@ function Replicate({ study, trial, run, open, turn }: { study: Study; trial: str
   );
 }
 
-function Details({ study, trial, run }: { study: Study; trial: string; run: Run }) {
+function Details({ study, run }: { study: Study; run: Run }) {
   return (
     <div class="details">
       {run.failure && (
@@ -324,16 +345,16 @@ function Details({ study, trial, run }: { study: Study; trial: string; run: Run 
               {seconds(unit.wall_s)} wall, {seconds(unit.cpu_s)} CPU, {bytes(unit.peak_memory_bytes)}, {unit.sandbox}
             </span>
           </h3>
-          {unit.log ? <Printed study={study} trial={trial} log={unit.log} /> : <p class="quiet small">It printed nothing.</p>}
+          {unit.log ? <Printed study={study} run={run.id} log={unit.log} /> : <p class="quiet small">It printed nothing.</p>}
         </div>
       ))}
     </div>
   );
 }
 
-function Printed({ study, trial, log }: { study: Study; trial: string; log: string }) {
+function Printed({ study, run, log }: { study: Study; run: string; log: string }) {
   const [size, setSize] = useState(8192);
-  const data = useData<Log>(at(study.id, `/trials/${trial}/logs/${log}`, { bytes: size }));
+  const data = useData<Log>(at(study.id, `/replicates/${run}/logs/${log}`, { bytes: size }));
   if (!data.value) return <Wait data={data} what="The log" />;
   return (
     <>
@@ -388,6 +409,59 @@ function Strip({ study, runs }: { study: Study; runs: Run[] }) {
         </g>
       ))}
     </svg>
+  );
+}
+
+/** What was said between the proposer and its models: text, whatever it says. */
+function Conversation({ study, trial, calls, tick }: { study: Study; trial: string; calls: number; tick: number }) {
+  const [open, set] = useState(false);
+  const [shown, setShown] = useState(20);
+  const data = useData<Calls>(open ? at(study.id, `/trials/${trial}/calls`, { limit: Math.min(50, shown) }) : null, tick);
+  const told = data.value;
+  return (
+    <details class="panel" onToggle={(event) => set(event.currentTarget.open)}>
+      <summary>
+        <h2>
+          Conversation with models <span class="quiet">({calls === 1 ? "1 call" : `${count(calls)} calls`})</span>
+        </h2>
+      </summary>
+      {told ? (
+        <ol class="calls">
+          {told.calls.map((call) => (
+            <li key={call.index}>
+              <h3>
+                {call.role} <span class="quiet">asks {call.model}</span>
+              </h3>
+              <p class="small quiet">
+                {count(call.input_tokens)} tokens in, {count(call.output_tokens)} out, ${call.usd.toFixed(4)}, {seconds(call.wall_s)}
+                {call.attempts > 1 && `, ${call.attempts} attempts`}
+                {call.fault && `, gave nothing: ${plain(call.fault)}`}
+              </p>
+              {call.said.map((one, place) => (
+                <div key={place} class={`said-by by-${one.who}`}>
+                  <span class="tag">{one.who}</span>
+                  <pre class="log" tabIndex={0}>
+                    {one.text}
+                  </pre>
+                </div>
+              ))}
+            </li>
+          ))}
+        </ol>
+      ) : (
+        open && <Wait data={data} what="The conversation" />
+      )}
+      {told && told.calls.length < told.total && shown < 50 && (
+        <p class="more">
+          <button onClick={() => setShown(50)}>More of it</button>
+        </p>
+      )}
+      {told && told.calls.length < told.total && shown >= 50 && (
+        <p class="quiet small">
+          The first {told.calls.length} of {count(told.total)} calls; `empiric show --calls` prints all of them.
+        </p>
+      )}
+    </details>
   );
 }
 

@@ -8,18 +8,21 @@ use super::{detail::Detail, follow::Sight};
 use crate::words;
 
 /// The keys, with what they do; the help page is made of it.
-pub(super) const KEYS: [(&str, &str); 14] = [
+pub(super) const KEYS: [(&str, &str); 17] = [
     ("j k ↓ ↑", "next, previous trial; in a page: scroll"),
     ("g G", "newest trial (and stay with it), oldest trial"),
     ("PgDn PgUp", "a page on, a page back"),
     ("enter", "all about the trial: hypothesis, diff, replicates, logs"),
     ("c", "go to the champion"),
+    ("a", "one arm after the other: its trials, curve and champion; then all of them"),
     ("l", "lineage"),
     ("/", "show only trials with these words: number, outcome, operator, hypothesis"),
     ("n", "write a note into the ledger"),
     ("p", "pause: no new trials"),
     ("r", "resume"),
     ("s", "stop: finish what runs, then end (asks first)"),
+    ("P", "pin the selected trial: new ones start from it; or unpin it (asks first)"),
+    ("m", "measure it once more, if it ended undecided (asks first)"),
     ("?", "this page"),
     ("esc", "back; without a page: drop the filter"),
     ("q", "leave; the study goes on"),
@@ -46,11 +49,12 @@ pub(super) enum Page {
 }
 
 /// What is being typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Asking {
     Filter(String),
     Note(String),
-    Stop,
+    /// Whether this is really wanted, in words.
+    Sure(Request, String),
 }
 
 #[derive(Debug)]
@@ -58,6 +62,8 @@ pub(super) struct App {
     pub(super) page: Page,
     pub(super) asking: Option<Asking>,
     pub(super) filter: String,
+    /// The arm that alone is shown.
+    pub(super) arm: Option<String>,
     /// Trials that pass the filter, newest first.
     pub(super) rows: Vec<TrialNo>,
     pub(super) selected: TrialNo,
@@ -69,7 +75,7 @@ pub(super) struct App {
     pub(super) extent: [usize; 2],
     pub(super) message: String,
     /// What `rows` was made of.
-    seen: (u64, String),
+    seen: (u64, String, Option<String>),
 }
 
 impl App {
@@ -78,13 +84,14 @@ impl App {
             page: Page::Study,
             asking: None,
             filter: String::new(),
+            arm: None,
             rows: Vec::new(),
             selected: TrialNo::BASELINE,
             newest: true,
             scroll: 0,
             extent: [0, 10],
             message: String::new(),
-            seen: (u64::MAX, String::new()),
+            seen: (u64::MAX, String::new(), None),
         };
         app.look(sight);
         app
@@ -92,7 +99,7 @@ impl App {
 
     /// Takes in what there is to see now.
     pub(super) fn look(&mut self, sight: &Sight) {
-        let seen = (sight.study.seq(), self.filter.clone());
+        let seen = (sight.study.seq(), self.filter.clone(), self.arm.clone());
         if seen == self.seen {
             return;
         }
@@ -164,6 +171,7 @@ impl App {
                 Page::Study => self.filter.clear(),
                 Page::Trial(_) | Page::Lineage | Page::Help => self.turn(Page::Study),
             },
+            KeyCode::Char('a') => self.next_arm(study),
             KeyCode::Char('l') => self.turn(Page::Lineage),
             KeyCode::Char('?') => self.turn(Page::Help),
             KeyCode::Char('/') => {
@@ -171,7 +179,21 @@ impl App {
                 self.asking = Some(Asking::Filter(self.filter.clone()));
             }
             KeyCode::Char('n') => self.asking = Some(Asking::Note(String::new())),
-            KeyCode::Char('s') => self.asking = Some(Asking::Stop),
+            KeyCode::Char('s') => {
+                let what = "stop the study after what runs has finished?".to_owned();
+                self.asking = Some(Asking::Sure(Request::Stop, what));
+            }
+            KeyCode::Char('P') => self.pin(study),
+            KeyCode::Char('m') => {
+                let trial = self.selected;
+                match study.refuses_requeue(trial) {
+                    Some(why) => self.say(why),
+                    None => {
+                        let what = format!("measure {trial} once more, as a trial of its own?");
+                        self.asking = Some(Asking::Sure(Request::Requeue { trial }, what));
+                    }
+                }
+            }
             KeyCode::Char('p') => return Want::Ask(Request::Pause),
             KeyCode::Char('r') => return Want::Ask(Request::Resume),
             KeyCode::Char(other) => {
@@ -180,6 +202,36 @@ impl App {
             _ => {}
         }
         Want::Nothing
+    }
+
+    /// Shows the next arm alone, and after the last one all of them.
+    fn next_arm(&mut self, study: &Study) {
+        let arms = study.arms();
+        if arms.len() < 2 {
+            return self.say("this study has one arm".to_owned());
+        }
+        let next = match &self.arm {
+            None => 0,
+            Some(arm) => arms.iter().position(|name| name == arm).map_or(0, |at| at + 1),
+        };
+        self.arm = arms.get(next).map(|name| (*name).to_owned());
+        self.page = Page::Study;
+        self.newest = true;
+    }
+
+    /// Asks whether new trials are to start from the selected one, or no longer.
+    fn pin(&mut self, study: &Study) {
+        let trial = self.selected;
+        if study.pins().iter().any(|(_, pinned)| *pinned == trial) {
+            let what =
+                format!("unpin {trial}: let the policy choose again where new trials start?");
+            self.asking = Some(Asking::Sure(Request::Unpin { trial }, what));
+        } else if let Some(why) = study.refuses_pin(trial) {
+            self.say(why);
+        } else {
+            let what = format!("pin {trial}: start every new trial of its arm from it?");
+            self.asking = Some(Asking::Sure(Request::Pin { trial }, what));
+        }
     }
 
     /// Turns to a page, or back from it.
@@ -222,11 +274,11 @@ impl App {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other keys do nothing")]
     fn typed(&mut self, asking: Asking, key: KeyCode) -> Want {
         let (mut text, is_note) = match asking {
-            Asking::Stop => {
+            Asking::Sure(request, _) => {
                 if matches!(key, KeyCode::Char('y' | 'Y')) {
-                    return Want::Ask(Request::Stop);
+                    return Want::Ask(request);
                 }
-                self.say("not stopped".to_owned());
+                self.say("not asked".to_owned());
                 return Want::Nothing;
             }
             Asking::Filter(text) => (text, false),

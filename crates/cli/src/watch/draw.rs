@@ -79,7 +79,7 @@ pub(super) fn draw(
         }
         Page::Help => page(frame, body, app, "keys", help(paint), paint),
     }
-    footer(frame, foot, app, paint);
+    footer(frame, foot, app, sight.status.arms.len() > 1, paint);
 }
 
 /// What is studied, how it goes, what it has cost: three lines.
@@ -111,7 +111,12 @@ fn header(frame: &mut Frame<'_>, area: Rect, sight: &Sight, paint: Paint) {
         Span::styled(state, paint.of(tint).add_modifier(Modifier::BOLD)),
         Span::raw("  "),
         sandbox,
-        Span::styled(format!("  policy {}", clean(&status.search.policy)), paint.faint()),
+        match &sight.arm {
+            Some(arm) => Span::styled(format!("  arm {}", clean(arm)), paint.of(Color::Magenta)),
+            None => {
+                Span::styled(format!("  policy {}", clean(&status.search.policy)), paint.faint())
+            }
+        },
     ]);
     let second = match (&status.champion, status.baseline.mean) {
         (Some(champion), Some(baseline)) => {
@@ -151,7 +156,8 @@ fn header(frame: &mut Frame<'_>, area: Rect, sight: &Sight, paint: Paint) {
     let trials = study.spent_trials();
     let mut spent = vec![
         budget.trials.map_or(format!("trials {trials}"), |most| {
-            format!("trials {trials}/{}", u64::from(most) * study.rows() as u64)
+            let arms = if sight.arm.is_some() { 1 } else { study.rows() };
+            format!("trials {trials}/{}", u64::from(most) * arms as u64)
         }),
         format!(
             "{} {}  {} {}  {} {}  {} {failed}",
@@ -190,26 +196,32 @@ fn study(
     now: Timestamp,
     paint: Paint,
 ) {
+    let arms = if sight.arm.is_none() && sight.status.arms.len() > 1 {
+        let most = if area.height > 30 { 12 } else { 3 };
+        sight.status.arms.len().min(most) as u16 + 1
+    } else {
+        0
+    };
     let slots = sight.slots.len().max(1).min(if area.height > 30 { 16 } else { 4 }) as u16 + 1;
     let curve = (area.height * 2 / 5).clamp(6, 24).min(area.height);
-    let (curve, trials, slots, feed) = if area.width >= WIDE {
+    let (curve, trials, arms, slots, feed) = if area.width >= WIDE {
         let [top, bottom] =
             Layout::vertical([Constraint::Length(curve), Constraint::Min(1)]).areas(area);
         let columns = [Constraint::Percentage(58), Constraint::Length(1), Constraint::Min(1)];
         let [trials, _, right] = Layout::horizontal(columns).areas(bottom);
-        let [slots, feed] =
-            Layout::vertical([Constraint::Length(slots), Constraint::Min(1)]).areas(right);
-        (top, trials, slots, feed)
+        let rows = [Constraint::Length(arms), Constraint::Length(slots), Constraint::Min(1)];
+        let [arms, slots, feed] = Layout::vertical(rows).areas(right);
+        (top, trials, arms, slots, feed)
     } else {
-        let rest = area.height.saturating_sub(curve + slots);
+        let rest = area.height.saturating_sub(curve + arms + slots);
         let rows = [
             Constraint::Length(curve),
             Constraint::Length(rest.saturating_sub(rest / 3)),
+            Constraint::Length(arms),
             Constraint::Length(slots),
             Constraint::Min(0),
         ];
-        let [curve, trials, slots, feed] = Layout::vertical(rows).areas(area);
-        (curve, trials, slots, feed)
+        Layout::vertical(rows).areas::<5>(area).into()
     };
     let name =
         format!("{} by trial, on the split that proposers see", clean(&sight.status.metric.name));
@@ -218,6 +230,7 @@ fn study(
     let selected = (!app.rows.is_empty()).then_some(app.selected);
     frame.render_widget(Plot { curve: &sight.curve, goal, selected, paint }, inside);
     list(frame, trials, app, sight, paint);
+    side_by_side(frame, arms, sight, paint);
     at_work(frame, slots, sight, now, paint);
     told(frame, feed, sight, paint);
 }
@@ -270,6 +283,44 @@ fn list(frame: &mut Frame<'_>, area: Rect, app: &mut App, sight: &Sight, paint: 
     });
     let rows: Vec<Line<'_>> = rows.collect();
     frame.render_widget(Paragraph::new(rows), inside);
+}
+
+/// What each arm has come to.
+fn side_by_side(frame: &mut Frame<'_>, area: Rect, sight: &Sight, paint: Paint) {
+    if area.height < 2 {
+        return;
+    }
+    let inside = titled(frame, area, "arms", paint);
+    let (width, baseline) = (usize::from(inside.width), sight.status.baseline.mean);
+    let rows = sight.status.arms.iter().map(|arm| {
+        let found = match (&arm.champion, baseline) {
+            (Some(champion), Some(baseline)) => format!(
+                "{:<6}{:>11} ({})",
+                champion.trial,
+                signed(champion.gain),
+                percent(champion.gain, baseline)
+            ),
+            _ => "no keep yet".to_owned(),
+        };
+        let failed: u32 = arm.outcomes.failed.values().sum();
+        let spent = format!(
+            "  {} trials  {} {}  {} {failed}  CPU {}",
+            arm.trials,
+            glyph(Mark::Keep),
+            arm.outcomes.keep,
+            glyph(Mark::Failed),
+            seconds(arm.cost.cpu_s)
+        );
+        let name = clip(&clean(&arm.name), 14);
+        let room = width.saturating_sub(15 + 30);
+        Line::from(vec![
+            Span::raw(format!("{name:<15}")),
+            Span::styled(format!("{found:<30}"), paint.of(Color::Green)),
+            Span::styled(clip(&spent, room), paint.faint()),
+        ])
+    });
+    let height = usize::from(inside.height);
+    frame.render_widget(Paragraph::new(rows.take(height).collect::<Vec<_>>()), inside);
 }
 
 /// What each slot does now.
@@ -380,7 +431,7 @@ fn help(paint: Paint) -> Vec<Line<'static>> {
 }
 
 /// What is being typed, what was answered, or the keys.
-fn footer(frame: &mut Frame<'_>, area: Rect, app: &App, paint: Paint) {
+fn footer(frame: &mut Frame<'_>, area: Rect, app: &App, several: bool, paint: Paint) {
     let line = match &app.asking {
         Some(Asking::Filter(text)) => {
             Line::raw(format!("/{}▏  enter keeps it, esc drops it", clean(text)))
@@ -388,12 +439,15 @@ fn footer(frame: &mut Frame<'_>, area: Rect, app: &App, paint: Paint) {
         Some(Asking::Note(text)) => {
             Line::raw(format!("note: {}▏  enter writes it, esc drops it", clean(text)))
         }
-        Some(Asking::Stop) => Line::styled(
-            "stop the study after what runs has finished? y stops it, any other key does not",
-            paint.strong(),
-        ),
+        Some(Asking::Sure(_, what)) => {
+            Line::styled(format!("{what} y does it, any other key does not"), paint.strong())
+        }
         None if !app.message.is_empty() => Line::raw(clean(&app.message)),
         None => match app.page {
+            Page::Study if several => Line::styled(
+                "j k  enter trial  a arm  l lineage  / filter  n note  p r s pause resume stop  ?",
+                paint.faint(),
+            ),
             Page::Study => Line::styled(
                 "j k move  enter trial  l lineage  / filter  n note  p r s pause resume stop  ?",
                 paint.faint(),

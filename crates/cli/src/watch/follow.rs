@@ -45,6 +45,22 @@ pub(super) struct Sight {
     pub(super) feed: Vec<Told>,
     /// Whether a process holds the study.
     pub(super) at_work: bool,
+    /// The arm through whose eyes this is.
+    pub(super) arm: Option<String>,
+}
+
+impl Sight {
+    /// What there is to see of one arm: its trials, its curve, its champion, and what it has cost. Slots and feed stay those
+    /// of the whole study.
+    pub(super) fn of_arm(&self, arm: &str) -> Self {
+        let study = self.study.of_arm(arm);
+        let mut status = Status::of(&study);
+        if let Some(own) = self.study.arm(arm) {
+            status.cost = own.cost();
+        }
+        let curve = Curve::of(&study);
+        Self { study, status, curve, arm: Some(arm.to_owned()), ..self.clone() }
+    }
 }
 
 /// A reader of a study that goes on from where it was.
@@ -158,6 +174,7 @@ impl Fold {
             feed: self.feed.iter().cloned().collect(),
             study,
             at_work,
+            arm: None,
         })
     }
 }

@@ -122,6 +122,35 @@ fn keys_move_filter_and_ask() {
 }
 
 #[test]
+fn an_arm_is_looked_at_alone_and_trials_are_steered() {
+    let mut story = Story::sixty();
+    let text = "by hand".to_owned();
+    let new = story.study.next_trial();
+    let ask =
+        empiric_core::Ask { operator: Operator::Improve, parents: vec![TrialNo(0)], surface: None };
+    story.push(empiric_core::Event::Asked { trial: new, arm: "submitted".to_owned(), ask });
+    story.push(empiric_core::Event::Noted { by: "ann".to_owned(), text });
+    let whole = sight(&story, true);
+    let mut app = App::new(&whole);
+    insta::assert_snapshot!("arms", screen(&mut app, &whole, [80, 24]));
+    press(&mut app, &whole, "aa");
+    let own = whole.of_arm(app.arm.as_deref().unwrap());
+    app.look(&own);
+    assert_eq!((app.arm.as_deref(), &app.rows[..]), (Some("submitted"), &[new, TrialNo(0)][..]));
+    insta::assert_snapshot!("arm", screen(&mut app, &own, [80, 24]));
+    press(&mut app, &whole, "a");
+    app.look(&whole);
+    assert_eq!((app.arm.as_deref(), app.rows.len()), (None, 62));
+
+    // What cannot be done is said; what can is asked first.
+    assert_eq!(press(&mut app, &whole, "P"), []);
+    assert_eq!(app.message, format!("{new} has not ended yet"));
+    assert_eq!(press(&mut app, &whole, "cmPn"), []);
+    let pin = Request::Pin { trial: story.study.champion() };
+    assert_eq!(press(&mut app, &whole, "Py"), [Want::Ask(pin)]);
+}
+
+#[test]
 fn lines_are_wrapped_at_spaces_and_cut_where_there_is_none() {
     assert_eq!(
         wrapped("hypothesis one two three four", 16, 11),

@@ -69,3 +69,66 @@ fn a_running_study_is_paused_resumed_given_trials_and_notes_and_stopped() {
     assert_eq!(row["outcome"]["cause"], "exception", "{row:#}");
     assert_eq!(say("verify study --json")["ok"], true);
 }
+
+#[test]
+fn trials_are_pinned_and_measured_once_more_by_hand_and_the_ledger_says_by_whom() {
+    let home = home();
+    let say = |line: &str| {
+        let said = home.say(words(line)).unwrap();
+        assert_eq!(said.code, Some(0), "`empiric {line}` says: {}", said.talk);
+        said.json().remove(0)
+    };
+    let refused = |code: i32, line: &str, why: &str| {
+        let said = home.say(words(line)).unwrap();
+        assert_eq!(said.code, Some(code), "`empiric {line}` says: {}", said.talk);
+        assert!(said.talk.contains(why), "{}", said.talk);
+    };
+    let evaluator = home.path().join("task/evaluate.sh");
+    let text = std::fs::read_to_string(&evaluator).unwrap();
+    let crashes = "grep -q crash \"$EMPIRIC_ARTIFACTS/model.toml\" && exit 1\n";
+    std::fs::write(evaluator, format!("{crashes}{text}")).unwrap();
+    let session = home.start(words(RUN)).unwrap();
+    session.until("concluded").unwrap();
+    assert_eq!(say("pin study baseline --json")["answered"], true);
+    let pinned = session.until("pinned").unwrap();
+    assert_eq!((&pinned["trial"], &pinned["by"]), (&"t0".into(), &"user".into()));
+    let asked = session.until("asked").unwrap();
+    assert_eq!(asked["ask"]["parents"], serde_json::json!(["t0"]));
+    assert_eq!(asked["ask"]["operator"], "draft");
+    refused(4, "unpin study t1", "t1 is not pinned");
+    refused(4, "requeue study t0", "as often as it needs");
+    refused(3, "pin study t9999", "there is no trial `t9999`");
+    assert_eq!(say("budget study --trials 90000 --budget 9h --json")["answered"], true);
+    let set = session.until("budget_set").unwrap();
+    assert_eq!((&set["budget"]["trials"], &set["by"]), (&90_000.into(), &"user".into()));
+    assert_eq!(say("stop study --json")["answered"], true);
+    assert_eq!(session.end().unwrap().code, Some(130));
+
+    // What makes the evaluator fail may succeed when it is measured again, so that can be asked for, also while nobody is
+    // at work.
+    let edit =
+        patch("train.sh", TRAIN, &format!("{TRAIN}echo crash > \"$EMPIRIC_OUT/model.toml\"\n"));
+    std::fs::write(home.path().join("edit.patch"), edit).unwrap();
+    let submit = "submit study --parent t0 --patch edit.patch --hypothesis lost --wait --json";
+    let lost = say(submit);
+    assert_eq!(
+        (&lost["outcome"]["blame"], &lost["outcome"]["retryable"]),
+        (&"evaluator".into(), &true.into()),
+        "{lost:#}"
+    );
+    let no = lost["trial"].as_str().unwrap();
+    assert_eq!(say(&format!("requeue study {no} --json"))["answered"], false);
+    // Whoever measures next answers what waits.
+    let edit = patch("train.sh", TRAIN, &format!("{TRAIN}: # no change\n"));
+    std::fs::write(home.path().join("edit.patch"), edit).unwrap();
+    say(submit);
+    let said = home.say(words("watch study --json")).unwrap();
+    let events = said.json();
+    let requeued = events.iter().find(|event| event["event"] == "requeued").unwrap();
+    assert_eq!((&requeued["trial"], &requeued["by"]), (&lost["trial"], &"user".into()));
+    let rows = home.say(words("trials study --json")).unwrap().json();
+    let trees: Vec<_> = rows.iter().filter(|row| row["tree"] == lost["tree"]).collect();
+    assert_eq!(trees.len(), 2, "{trees:#?}");
+    assert_eq!(trees[1]["hypothesis"], "lost");
+    assert_eq!(say("verify study --json")["ok"], true);
+}

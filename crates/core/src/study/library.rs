@@ -76,6 +76,9 @@ impl Library {
             | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
+            | Event::Pinned { .. }
+            | Event::Unpinned { .. }
+            | Event::Requeued { .. }
             | Event::Resumed { .. }
             | Event::Stopped { .. }
             | Event::Finished { .. } => None,
@@ -136,6 +139,9 @@ impl Library {
             | Event::AblationOpened { .. }
             | Event::Noted { .. }
             | Event::Paused { .. }
+            | Event::Pinned { .. }
+            | Event::Unpinned { .. }
+            | Event::Requeued { .. }
             | Event::Resumed { .. }
             | Event::Stopped { .. }
             | Event::Finished { .. } => {}

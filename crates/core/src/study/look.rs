@@ -77,7 +77,7 @@ impl Study {
     }
 
     /// The progress that accessors speak of.
-    fn here(&self) -> &Progress {
+    pub(super) fn here(&self) -> &Progress {
         self.seen.as_ref().map_or(&self.whole, |seen| &seen.own)
     }
 

@@ -20,6 +20,7 @@ pub struct Progress {
     cost: Cost,
     course: Course,
     report: Option<TrialNo>,
+    pinned: Option<TrialNo>,
 }
 
 /// Concluded trials by outcome; the baseline is not counted.
@@ -57,6 +58,8 @@ impl Progress {
                 Verdict::Keep => {
                     self.counts.keep += 1;
                     self.keeps.push_back(trial);
+                    // What it was pinned for has come.
+                    self.pinned = None;
                 }
                 Verdict::Discard => self.counts.discard += 1,
                 Verdict::Inconclusive => self.counts.inconclusive += 1,
@@ -80,6 +83,20 @@ impl Progress {
 
     pub(super) fn report_voided(&mut self) {
         self.report = None;
+    }
+
+    pub(super) fn pin(&mut self, trial: TrialNo) {
+        self.pinned = Some(trial);
+    }
+
+    pub(super) fn unpin(&mut self, trial: TrialNo) {
+        self.pinned = self.pinned.filter(|pinned| *pinned != trial);
+    }
+
+    /// The trial that every new one starts from, if somebody chose one.
+    #[must_use]
+    pub fn pinned(&self) -> Option<TrialNo> {
+        self.pinned
     }
 
     /// Its trials, oldest first; the baseline is the first of every arm.

@@ -15,6 +15,7 @@ fn a_cap_is_nearly_spent_and_hardly_overrun() {
     for cap in (40..200_u32).step_by(8) {
         let mut lab = Lab::new(Goal::Minimize, rules);
         lab.push(Event::BudgetSet {
+            by: "somebody".to_owned(),
             budget: Budget { cpu_s: Some(f64::from(cap)), ..Budget::default() },
         });
         let mut machine = Gaussian::new(cap.into(), 0.0);

@@ -267,7 +267,7 @@ fn a_time_is_measured_side_by_side_and_the_champion_again_on_a_schedule() {
 fn an_undecided_trial_ends_with_the_budget() {
     let budget = empiric_core::Budget { cpu_s: Some(7.0), ..Default::default() };
     let mut lab = Lab::new(Goal::Minimize, Rules::default());
-    lab.push(Event::BudgetSet { budget });
+    lab.push(Event::BudgetSet { budget, by: "somebody".to_owned() });
     let mut machine = Gaussian::new(3, 0.0);
     let mut costly = |wanted: Wanted, seed| {
         let cost = empiric_core::Cost { cpu_s: 1.0, ..Default::default() };

@@ -1,6 +1,8 @@
 //! Projections are what the events give, and pages are what the study holds.
 
-use empiric_core::{Event, Operator, Outcome, Purpose, Trial, Verdict};
+use std::collections::BTreeMap;
+
+use empiric_core::{Event, Operator, Outcome, Purpose, Split, Trial, Verdict};
 use proptest::prelude::*;
 
 use super::{closed, dump, open, raw, script};
@@ -40,6 +42,55 @@ fn in_brief(brief: &crate::Brief, trial: &Trial) {
     assert_eq!(brief.replicates as usize, finished.len());
     let cpu: f64 = finished.iter().map(|measured| measured.cost.cpu_s).sum();
     assert!((brief.cpu_s - cpu).abs() < 1e-9);
+    let spent: empiric_core::Cost =
+        trial.calls.iter().fold(empiric_core::Cost::default(), |sum, call| sum + call.cost());
+    assert_eq!((brief.calls, brief.tokens), (spent.calls, spent.tokens));
+    assert!((brief.usd - spent.usd).abs() < 1e-9);
+}
+
+/// What is read of a trial piece by piece is what the whole of it says.
+#[track_caller]
+fn in_parts(reader: &Reader, trial: &Trial) {
+    let alone = Trial { replicates: Vec::new(), ..trial.clone() };
+    assert_eq!(reader.trial_alone(trial.no).unwrap(), Some(alone));
+    assert_eq!(reader.replicate_count(trial.no).unwrap(), trial.replicates.len());
+    let mut replicates = Vec::new();
+    let mut before = u64::MAX;
+    loop {
+        let page = reader.replicates_before(trial.no, before, 2).unwrap();
+        let Some(last) = page.last() else { break };
+        before = last.seq;
+        replicates.extend(page.into_iter().map(|placed| placed.replicate));
+    }
+    replicates.reverse();
+    assert_eq!(replicates, trial.replicates);
+    for replicate in &trial.replicates {
+        let found = reader.replicate(replicate.id).unwrap().map(|placed| placed.replicate);
+        assert_eq!(found.as_ref(), Some(replicate));
+    }
+    for split in [Split::Search, Split::Select, Split::Report] {
+        let values = reader.values(trial.no, "bpb", split).unwrap().into_iter();
+        let values: Vec<_> = values.map(|v| (v.purpose, v.segment, v.seed, v.value)).collect();
+        let folded = trial
+            .replicates
+            .iter()
+            .filter_map(|r| Some((r.purpose, r.segment, r.seed, r.value("bpb", split)?)));
+        assert!(values.into_iter().eq(folded), "{}", trial.no);
+    }
+    let mut sums: BTreeMap<(String, String), (f64, usize)> = BTreeMap::new();
+    let results = trial.replicates.iter().filter_map(|replicate| replicate.result.as_ref());
+    for one in results.flat_map(|result| &result.measurements) {
+        let split = crate::projection::split(one.split).to_owned();
+        let sum = sums.entry((one.metric.clone(), split)).or_default();
+        *sum = (sum.0 + one.value, sum.1 + 1);
+    }
+    let means = reader.means(trial.no).unwrap();
+    assert_eq!(means.len(), sums.len());
+    for mean in means {
+        let (sum, count) = sums[&(mean.metric, mean.split)];
+        assert_eq!(mean.replicates, count);
+        assert!((mean.mean - sum / count as f64).abs() < 1e-9);
+    }
 }
 
 /// Keeps what the script's model calls name.
@@ -101,6 +152,16 @@ proptest! {
         let all_records = reader.records(0, u32::MAX).unwrap();
         let own: Vec<_> = all_records.iter().filter(|r| r.event.trial().is_none()).cloned().collect();
         prop_assert_eq!(reader.study_records(0).unwrap(), own);
+        let pins = all_records.iter().filter_map(|r| {
+            if let Event::Pinned { trial, .. } = r.event {
+                Some((r.seq, (trial, true)))
+            } else if let Event::Unpinned { trial, .. } = r.event {
+                Some((r.seq, (trial, false)))
+            } else {
+                None
+            }
+        });
+        prop_assert!(reader.pins(0).unwrap().into_iter().eq(pins));
         let newest = reader.records_before(u64::MAX, 5).unwrap();
         prop_assert!(newest.iter().eq(all_records.iter().rev().take(5)));
         let held: usize = expected.iter().map(|trial| trial.replicates.len()).sum();
@@ -111,6 +172,7 @@ proptest! {
         for trial in &expected {
             let alone = reader.trial(trial.no).unwrap();
             prop_assert_eq!(alone.as_ref(), Some(trial));
+            in_parts(&reader, trial);
             let score: Option<f64> = raw(dir.path())
                 .query_row("SELECT score FROM trial WHERE no = ?", [trial.no.0], |row| row.get(0))
                 .unwrap();

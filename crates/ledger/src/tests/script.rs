@@ -210,10 +210,11 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
     let mut doubted = std::collections::BTreeSet::new();
     let mut calls: BTreeMap<u32, u32> = BTreeMap::new();
     let mut ideas = 0;
+    let mut measured: Vec<u32> = Vec::new();
     for &(step, which, value) in steps {
         let trial = open.get(which as usize % open.len().max(1)).copied();
         let lease = held.iter().nth(which as usize % held.len().max(1)).map(|(n, l)| (*n, *l));
-        match (step % 12, trial, lease) {
+        match (step % 13, trial, lease) {
             (0, ..) | (_, None, _) => {
                 events.push(asked(trials));
                 open.push(trials);
@@ -246,6 +247,9 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
             }
             (9, Some(no), _) => {
                 open.retain(|other| *other != no);
+                if which % 4 != 0 {
+                    measured.push(no);
+                }
                 let outcome = match which % 4 {
                     0 => failed(),
                     1 => valid(Verdict::Keep),
@@ -292,6 +296,14 @@ pub(super) fn any(steps: &[(u8, u8, f64)]) -> Vec<Event> {
                     sketch,
                 });
                 ideas += 1;
+            }
+            (12, ..) if !measured.is_empty() => {
+                let trial = TrialNo(measured[which as usize % measured.len()]);
+                let by = "me".to_owned();
+                events.push(match which % 3 {
+                    0 => Event::Unpinned { trial, by },
+                    _ => Event::Pinned { trial, by },
+                });
             }
             (10, ..) => {
                 segment += 1;

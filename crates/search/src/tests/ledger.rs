@@ -86,7 +86,7 @@ impl Ledger {
         ledger
     }
 
-    fn add(&mut self, event: Event) {
+    pub(crate) fn add(&mut self, event: Event) {
         let seq = self.records.len() as u64 + 1;
         let record = Record { seq, at: jiff::Timestamp::UNIX_EPOCH, event };
         self.study.apply(&record).unwrap();
@@ -185,7 +185,7 @@ impl Ledger {
     /// New rules for stopping.
     pub(crate) fn budget(&mut self, drought: Option<u32>, target: Option<f64>) {
         let budget = Budget { drought, target, ..Budget::default() };
-        self.add(Event::BudgetSet { budget });
+        self.add(Event::BudgetSet { budget, by: "somebody".to_owned() });
     }
 
     /// What the policy would ask if the study had another seed.

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use empiric_core::{
-    Ask, Budget, Cause, Cost, Digest, Edit, Event, Failure, Hypothesis, Inspection, Measurement,
-    Operator, Outcome, Phase, Prediction, Provenance, Purpose, ReplicateId, Split, StudyId, TreeId,
-    TrialNo, Verdict,
+    Ask, BlobId, Budget, Call, Cause, Cost, Digest, Edit, Event, Failure, Hypothesis, Inspection,
+    Measurement, Money, Operator, Outcome, Phase, Prediction, Provenance, Purpose, ReplicateId,
+    Spend, Split, StudyId, TreeId, TrialNo, Usage, Verdict,
     study::{Arm, Fixed, Rules, Settings},
     trial::{Direction, FileChange, Measured, UnitRecord},
 };
@@ -51,6 +51,8 @@ struct Making {
     replicates: u128,
     trees: Vec<(TreeId, empiric_core::CommitId)>,
     logs: Vec<String>,
+    /// What is asked of a model and what it answers; always the same.
+    talk: [BlobId; 2],
 }
 
 impl Making {
@@ -62,6 +64,21 @@ impl Making {
     fn flush(&mut self) -> Result<(), Failed> {
         self.ledger.append(std::mem::take(&mut self.waiting)).wait()?;
         Ok(())
+    }
+
+    fn call(&self, index: u32) -> Call {
+        Call {
+            index,
+            role: "optimizer".to_owned(),
+            model: "made/up".to_owned(),
+            request: self.talk[0],
+            answer: self.talk[1],
+            usage: Usage { input: 9000, output: 900, ..Usage::default() },
+            spend: Spend { calls: 1, tokens: 9900, money: Money(20_000) },
+            attempts: 1,
+            fault: None,
+            wall_s: 3.0,
+        }
     }
 
     fn measure(
@@ -126,6 +143,12 @@ pub(crate) fn study(dir: &Path, trials: u32) -> Result<(), Failed> {
         Ok(blobs.put(text.as_bytes())?.to_string())
     });
     let logs: Vec<String> = logs.collect::<Result<_, Failed>>()?;
+    let words = "the schedule matters most of all. ".repeat(300);
+    let model = "made/up".parse().map_err(|error| format!("{error}"))?;
+    let request = empiric_llm::Request::new(model, "improve the recipe", words.as_str(), 4000);
+    let answer = serde_json::json!({"ok": {"content": [{"type": "text", "text": words}]}});
+    let talk =
+        [blobs.put(&serde_json::to_vec(&request)?)?, blobs.put(&serde_json::to_vec(&answer)?)?];
     let seconds = std::sync::atomic::AtomicI64::new(1_769_990_000);
     let clock = move || {
         let at = seconds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -137,7 +160,7 @@ pub(crate) fn study(dir: &Path, trials: u32) -> Result<(), Failed> {
         durability: Durability::default(),
     })?;
     let mut making =
-        Making { ledger, waiting: Vec::new(), chance: Chance(7), replicates: 0, trees, logs };
+        Making { ledger, waiting: Vec::new(), chance: Chance(7), replicates: 0, trees, logs, talk };
     opening(&mut making)?;
     let (mut champion, mut best) = (TrialNo::BASELINE, 2.5);
     let mut keeps = 0;
@@ -174,6 +197,12 @@ pub(crate) fn study(dir: &Path, trials: u32) -> Result<(), Failed> {
             trial,
             edit: edit(no, parents, operator, surface, (tree, commit)),
         })?;
+        if no > 0 && no % 50 == 0 {
+            for index in 0..2 {
+                let call = making.call(index);
+                making.push(Event::Called { trial, call })?;
+            }
+        }
         if no == 0 {
             for index in 0..8 {
                 making.measure(trial, Purpose::Search, index, best)?;

@@ -1,7 +1,8 @@
 //! What serving a large study costs: makes a ledger of many trials, serves it in a process of its own, asks every
-//! endpoint many times, and prints the 50th and 95th percentile of the answers and the server's memory.
+//! endpoint many times, and prints the 50th and 95th percentile of the answers and the server's memory; with a script that
+//! looks at an address in a browser, also when there is something to see.
 //!
-//! `bench [--trials N] [--asks N] [--keep DIR]`; it fails when an aim is missed.
+//! `serve-bench [--trials N] [--asks N] [--keep DIR] [--paint SCRIPT]`; it fails when an aim is missed.
 
 #![expect(clippy::print_stdout, reason = "a program of its own, whose output is data")]
 
@@ -45,8 +46,9 @@ fn main() -> Result<ExitCode, Failed> {
     };
     let (trials, asks) = (number("--trials", 100_000)?, number("--asks", 60)?);
     let temporary = tempfile::tempdir()?;
-    let keep = words.iter().position(|word| word == "--keep").and_then(|at| words.get(at + 1));
-    let dir = keep.map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    let word =
+        |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
+    let dir = word("--keep").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
     let study = dir.join("study");
     let began = Instant::now();
     if !study.join("ledger.db").exists() {
@@ -57,7 +59,14 @@ fn main() -> Result<ExitCode, Failed> {
         "{trials} trials, {size} MiB of ledger, made in {:.0} s",
         began.elapsed().as_secs_f64()
     );
-    measure(&dir, asks)
+    let mut missed = measure(&dir, asks)?;
+    if let Some(script) = word("--paint") {
+        missed.extend(paint(&dir, script)?);
+    }
+    for miss in &missed {
+        println!("missed: {miss}");
+    }
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve(dir: &Path) -> Result<(), Failed> {
@@ -91,7 +100,8 @@ impl Drop for Served {
     }
 }
 
-fn measure(dir: &Path, asks: usize) -> Result<ExitCode, Failed> {
+/// A server that has just started, and its address.
+fn started(dir: &Path) -> Result<(Served, String), Failed> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("serve")
         .arg(dir)
@@ -101,7 +111,35 @@ fn measure(dir: &Path, asks: usize) -> Result<ExitCode, Failed> {
     let served = Served(child);
     let mut url = String::new();
     BufReader::new(out).read_line(&mut url)?;
-    let (origin, token) = url.trim().split_once("/?token=").ok_or("no URL")?;
+    Ok((served, url.trim().to_owned()))
+}
+
+/// When a browser has something to show of the study: of a server that has just started, and again. `script`, run by Node, is told the
+/// address and the page, and prints milliseconds to the first paint and to the curve.
+fn paint(dir: &Path, script: &str) -> Result<Option<String>, Failed> {
+    let (_served, url) = started(dir)?;
+    let mut command = Command::new("node");
+    let said = command.args([script, &url, "/s/study"]).stderr(Stdio::inherit()).output()?;
+    if !said.status.success() {
+        return Err(format!("`node {script}` ended with {}", said.status).into());
+    }
+    let told: serde_json::Value = serde_json::from_slice(&said.stdout)?;
+    let ms = |looked: &str, what: &str| told[looked][what].as_f64().ok_or("no such time");
+    println!();
+    for looked in ["cold", "warm"] {
+        let (first, curve) = (ms(looked, "first")?, ms(looked, "curve")?);
+        println!(
+            "in a browser, {looked}: {first:.0} ms to the first paint, {curve:.0} ms to the curve   (aim {:.0})",
+            1000.0 * PAINT
+        );
+    }
+    let first = ms("cold", "first")?;
+    Ok((first > 1000.0 * PAINT).then(|| format!("{first:.0} ms to the first paint")))
+}
+
+fn measure(dir: &Path, asks: usize) -> Result<Vec<String>, Failed> {
+    let (served, url) = started(dir)?;
+    let (origin, token) = url.split_once("/?token=").ok_or("no URL")?;
     let mut client = Client::new(origin.trim_start_matches("http://"), token)?;
 
     // What the page asks before it can be seen, of a server that has just started.
@@ -154,10 +192,7 @@ fn measure(dir: &Path, asks: usize) -> Result<ExitCode, Failed> {
     if paint > PAINT {
         missed.push(format!("{paint:.1} s to the first page"));
     }
-    for miss in &missed {
-        println!("missed: {miss}");
-    }
-    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(missed)
 }
 
 fn ms(time: Duration) -> f64 {
@@ -174,7 +209,9 @@ fn endpoints(client: &mut Client, asks: usize) -> Result<Vec<(String, Vec<String
     let spread = |k: usize| 1 + (k as u64 * 7919) % last;
     let detail: serde_json::Value =
         serde_json::from_slice(&client.get(&format!("/api/studies/study/trials/{champion}"))?)?;
-    let log = detail["replicates"][0]["units"][0]["log"].as_str().ok_or("no log")?.to_owned();
+    let one = &detail["replicates"][0];
+    let replicate = one["id"].as_str().ok_or("no replicate")?.to_owned();
+    let log = one["units"][0]["log"].as_str().ok_or("no log")?.to_owned();
     let listed: serde_json::Value =
         serde_json::from_slice(&client.get("/api/studies/study/failures")?)?;
     let hash = listed["signatures"][0]["hash"].as_str().ok_or("no signature")?.to_owned();
@@ -190,7 +227,7 @@ fn endpoints(client: &mut Client, asks: usize) -> Result<Vec<(String, Vec<String
         ("studies".to_owned(), vec!["/api/studies".to_owned(); asks]),
         ("interface".to_owned(), vec!["/api/openapi.json".to_owned(); asks]),
         many("study", &|_| String::new()),
-        many("curve, whole", &|_| "/curve".to_owned()),
+        many("curve, whole, each time anew", &|k| format!("/curve?points={}", 2000 + k)),
         many("curve, a part", &|k| format!("/curve?from={0}&to={1}", spread(k), spread(k) + 800)),
         many("curve, of an arm", &|_| "/curve?arm=tuner".to_owned()),
         many("trials, newest", &|_| "/trials".to_owned()),
@@ -205,7 +242,9 @@ fn endpoints(client: &mut Client, asks: usize) -> Result<Vec<(String, Vec<String
         many("diff", &|k| {
             format!("/trials/t{}/diff?against=baseline", 1 + spread(k) / 20 * 20 % last)
         }),
-        many("log", &|_| format!("/trials/{champion}/logs/{log}")),
+        many("replicates of the baseline", &|_| "/trials/baseline/replicates?limit=200".to_owned()),
+        many("log", &|_| format!("/replicates/{replicate}/logs/{log}")),
+        many("calls", &|k| format!("/trials/t{}/calls", 50 * (spread(k) / 50).max(1))),
         many("compare", &|k| format!("/compare?a=baseline&b=t{}", 1 + spread(k) / 20 * 20 % last)),
         many("graph around the champion", &|_| "/graph".to_owned()),
         many("graph around the baseline", &|_| {

@@ -3,17 +3,21 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use empiric_core::{Split, Trial};
+use empiric_core::{Split, Trial, TrialNo};
 use empiric_decide::stats::{Contrast, Sample};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App, Params, Words, finite, look,
+    replicates::purpose,
     trial::{self, Difference, Ended},
     trials::{self, Line},
 };
 use crate::{held::Held, problem::Problem};
+
+/// Most pairs told.
+const PAIRS: usize = 1000;
 
 /// Which two.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -33,8 +37,10 @@ pub(crate) struct Comparison {
     a: Side,
     /// The one that is compared.
     b: Side,
-    /// Values that both have under the same seed, for the same purpose, in the same segment.
+    /// Values that both have under the same seed, for the same purpose, in the same segment; the last 1,000.
     pairs: Vec<Paired>,
+    /// How many such pairs there are.
+    pairs_total: usize,
     /// Mean gain of b over a over those pairs, positive when b is better. A description of what was measured, not a
     /// verdict: the pairs were chosen by the search.
     gain: Option<f64>,
@@ -93,18 +99,18 @@ pub(crate) async fn compare(
 ) -> Result<Json<Comparison>, Problem> {
     look(&app, id, move |held| {
         let (a, b) = (held.trial_no(&pair.a)?, held.trial_no(&pair.b)?);
-        let (one, other) = (trial::recorded(held, a)?, trial::recorded(held, b)?);
+        let (one, other) = (trial::alone(held, a)?, trial::alone(held, b)?);
         let metric = held.extract().study().task().metric.clone();
-        let values = |trial: &Trial| -> BTreeMap<_, f64> {
-            let valued = trial.replicates.iter().filter_map(|replicate| {
-                let (purpose, of) = trial::purpose(replicate.purpose);
-                let key = (purpose, of, replicate.segment, replicate.seed);
-                Some((key, replicate.value(&metric.name, Split::Select)?))
+        let values = |no: TrialNo| -> Result<BTreeMap<_, f64>, Problem> {
+            let values = held.reader.values(no, &metric.name, Split::Select)?.into_iter();
+            let keyed = values.map(|value| {
+                let (purpose, of) = purpose(value.purpose);
+                ((purpose, of, value.segment, value.seed), value.value)
             });
-            valued.collect()
+            Ok(keyed.collect())
         };
-        let before = values(&one);
-        let pairs: Vec<Paired> = values(&other)
+        let before = values(a)?;
+        let mut pairs: Vec<Paired> = values(b)?
             .into_iter()
             .filter_map(|(key, b)| {
                 let a = *before.get(&key)?;
@@ -120,7 +126,8 @@ pub(crate) async fn compare(
             b: b_side,
             gain: (!gains.is_empty()).then(|| Sample::of(&gains).mean).and_then(finite),
             gain_interval: interval,
-            pairs,
+            pairs_total: pairs.len(),
+            pairs: pairs.split_off(pairs.len().saturating_sub(PAIRS)),
             diff: both.then(|| trial::difference(held, a, b)).transpose()?,
         })
     })
@@ -128,23 +135,12 @@ pub(crate) async fn compare(
 }
 
 fn side(held: &Held, trial: &Trial) -> Result<Side, Problem> {
-    let mut values: BTreeMap<(&str, Split), Vec<f64>> = BTreeMap::new();
-    let results = trial.replicates.iter().filter_map(|replicate| replicate.result.as_ref());
-    for measurement in results.flat_map(|result| &result.measurements) {
-        let key = (measurement.metric.as_str(), measurement.split);
-        values.entry(key).or_default().push(measurement.value);
-    }
-    let means = values.into_iter().filter_map(|((metric, split), values)| {
-        let split = match split {
-            Split::Search => "search",
-            Split::Select => "select",
-            Split::Report => "report",
-        };
+    let means = held.reader.means(trial.no)?.into_iter().filter_map(|mean| {
         Some(MeanOf {
-            metric: metric.to_owned(),
-            split: split.to_owned(),
-            mean: finite(Sample::of(&values).mean)?,
-            replicates: values.len(),
+            metric: mean.metric,
+            split: mean.split,
+            mean: finite(mean.mean)?,
+            replicates: mean.replicates,
         })
     });
     let line = trials::lines(held, &[trial.no.0])?.into_iter().next();

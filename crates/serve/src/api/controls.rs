@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
-use empiric_core::Budget;
+use empiric_core::{
+    Budget,
+    study::{refuses_pin, refuses_requeue},
+};
 use empiric_ledger::{Request, RequestId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Body, Params, Words, limit, look};
+use super::{App, Body, Params, Words, limit, look, trial::alone};
 use crate::{held::Held, problem::Problem};
 
 /// Longest note, characters.
@@ -64,6 +67,28 @@ pub(crate) enum Control {
         /// US dollars for model calls.
         #[schema(exclusive_minimum = 0.0)]
         usd: Option<f64>,
+        /// Model calls.
+        #[schema(minimum = 1)]
+        calls: Option<u64>,
+    },
+    /// Have every new trial of a trial's arm start from it, until the arm keeps one or it is unpinned. Verdicts know
+    /// nothing of it.
+    Pin {
+        /// Which: `t17`, `champion`, `baseline`.
+        #[schema(max_length = 20)]
+        trial: String,
+    },
+    /// Let policies choose again.
+    Unpin {
+        /// Which.
+        #[schema(max_length = 20)]
+        trial: String,
+    },
+    /// Have a trial that ended undecided measured once more, as a trial of its own.
+    Requeue {
+        /// Which.
+        #[schema(max_length = 20)]
+        trial: String,
     },
 }
 
@@ -120,11 +145,12 @@ fn request(held: &Held, control: Control) -> Result<Request, Problem> {
             }
             Request::Note { text }
         }
-        Control::Budget { trials, wall_s, cpu_s, gpu_s, tokens, usd } => {
+        Control::Budget { trials, wall_s, cpu_s, gpu_s, tokens, usd, calls } => {
             let caps = [wall_s, cpu_s, gpu_s, usd];
             if caps.into_iter().flatten().any(|cap| !cap.is_finite() || cap <= 0.0)
                 || trials == Some(0)
                 || tokens == Some(0)
+                || calls == Some(0)
             {
                 return Err(Problem::request("a cap is a number above 0"));
             }
@@ -136,6 +162,7 @@ fn request(held: &Held, control: Control) -> Result<Request, Problem> {
                 gpu_s: gpu_s.or(now.gpu_s),
                 tokens: tokens.or(now.tokens),
                 usd: usd.or(now.usd),
+                calls: calls.or(now.calls),
                 ..now
             };
             if budget == now {
@@ -143,7 +170,30 @@ fn request(held: &Held, control: Control) -> Result<Request, Problem> {
             }
             Request::Budget { budget }
         }
+        Control::Pin { trial } => {
+            let trial = alone(held, held.trial_no(&trial)?)?;
+            allowed(refuses_pin(held.extract().study().settings(), &trial))?;
+            Request::Pin { trial: trial.no }
+        }
+        Control::Unpin { trial } => {
+            let trial = held.trial_no(&trial)?;
+            let pinned = held.pinned().values().any(|pinned| *pinned == trial);
+            allowed((!pinned).then(|| format!("{trial} is not pinned")))?;
+            Request::Unpin { trial }
+        }
+        Control::Requeue { trial } => {
+            let trial = alone(held, held.trial_no(&trial)?)?;
+            allowed(refuses_requeue(&trial))?;
+            Request::Requeue { trial: trial.no }
+        }
     })
+}
+
+fn allowed(refusal: Option<String>) -> Result<(), Problem> {
+    match refusal {
+        None => Ok(()),
+        Some(why) => Err(Problem::new(StatusCode::CONFLICT, why)),
+    }
 }
 
 /// What became of a request.

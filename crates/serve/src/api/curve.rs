@@ -3,16 +3,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{Json, extract::State};
-use empiric_core::{Goal, Purpose, Split, Trial, TrialNo};
-use empiric_decide::stats::{Estimate, Sample};
+use axum::{extract::State, response::Response};
+use empiric_core::{Goal, Purpose, TrialNo};
+use empiric_decide::stats::Estimate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Params, Words, finite, limit, look};
+use super::{App, Params, Words, finite, limit, look_again};
 use crate::{
     held::Held,
-    index::{Mark, Name, Row},
+    index::{Cell, Mark, Name, Row},
     problem::Problem,
 };
 
@@ -145,72 +145,68 @@ pub(crate) async fn curve(
     State(app): State<Arc<App>>,
     Words(id): Words<String>,
     Params(wanted): Params<Wanted>,
-) -> Result<Json<Curve>, Problem> {
+) -> Result<Response, Problem> {
     let points = limit(wanted.points, 2000, 20_000)?.max(100);
-    look(&app, id, move |held| Ok(drawn(held, &wanted, points))).await
+    let asked = format!("curve {wanted:?}");
+    look_again(&app, id, asked, move |held| Ok(drawn(held, &wanted, points))).await
 }
 
-fn drawn(held: &Held, wanted: &Wanted, points: usize) -> Curve {
-    let rows = &held.index.rows;
-    let last = u32::try_from(rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
+fn drawn(held: &mut Held, wanted: &Wanted, points: usize) -> Curve {
+    let last = u32::try_from(held.index.rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let from = wanted.from.unwrap_or(0).min(last);
     let to = wanted.to.unwrap_or(last).clamp(from, last);
+    // An arm that no trial is of has no name here, and so no points.
     let arm = wanted.arm.as_deref().map(|arm| held.index.names.find(arm));
-    let part = rows.get(from as usize..=to as usize).unwrap_or_default();
-    let own = |row: &&Row| arm.is_none_or(|arm| row.mark == Mark::Baseline || Some(row.arm) == arm);
-    let part: Vec<&Row> = part.iter().filter(own).collect();
-    let measured =
-        |row: &&&Row| row.score().is_some() && !matches!(row.mark, Mark::Failed | Mark::Keep);
-    let thinned = part.iter().filter(measured).count() > points;
+    let own =
+        |mark: Mark, of: Name| arm.is_none_or(|arm| mark == Mark::Baseline || Some(of) == arm);
+    let trials = to - from + 1;
+    let dense = trials as usize > points;
     // Three points for each kind that a stretch holds, and most stretches hold one or two kinds.
-    let wide = if thinned { (to - from + 1).div_ceil((points as u32 / 4).max(1)) } else { 1 };
-    let seams = seams(held, from, to);
-    let bands = bands(held, last);
-    let keeps: Vec<Kept> = held
-        .index
-        .keeps()
-        .filter_map(|no| held.index.row(TrialNo(no)))
-        .filter(|row| (from..=to).contains(&row.no) && own(row))
-        .filter_map(|row| kept(held, row))
+    let wide = if dense { trials.div_ceil((points as u32 / 4).max(1)) } else { 1 };
+    let mut stretches = held.index.stretches(from, to, wide);
+    for cells in &mut stretches {
+        cells.retain(|cell| own(cell.mark, cell.arm));
+    }
+    let keeps: Vec<u32> = held.index.keeps().collect();
+    let keeps: Vec<Row> = keeps
+        .into_iter()
+        .filter_map(|no| held.index.row(TrialNo(no)).cloned())
+        .filter(|row| (from..=to).contains(&row.no) && own(row.mark, row.arm))
         .collect();
+    let keeps: Vec<Kept> = keeps.iter().filter_map(|row| kept(held, row)).collect();
+    let series = series(&stretches);
+    let bands = bands(held, last);
     Curve {
         last,
-        trials: part.len(),
-        thinned,
-        series: series(&part, wide),
-        failed: failed(&part, wide.max((to - from + 1).div_ceil(600))),
-        range: range(held, &part, &keeps, &bands),
+        trials: stretches.iter().flatten().map(|cell| cell.trials as usize).sum(),
+        thinned: series.iter().any(|series| series.count.iter().any(|count| *count > 1)),
+        failed: failed(&stretches, wide.max(trials.div_ceil(600))),
+        range: range(held, &series, &keeps, &bands),
+        series,
         levels: levels(held, arm.flatten(), last),
         keeps,
         bands,
-        seams,
+        seams: seams(held, from, to),
     }
 }
 
-fn series(part: &[&Row], wide: u32) -> Vec<Series> {
+fn series(stretches: &[Vec<Cell>]) -> Vec<Series> {
     let mut all = Vec::new();
     for mark in Mark::ALL {
         if matches!(mark, Mark::Failed | Mark::Keep) {
             continue;
         }
         let mut series = Series { mark, trial: Vec::new(), score: Vec::new(), count: Vec::new() };
-        let mut own = part
-            .iter()
-            .filter(|row| row.mark == mark)
-            .filter_map(|row| Some((row.no, row.score()?)))
-            .peekable();
-        let mut stretch = Vec::new();
-        while let Some(point) = own.next() {
-            stretch.push(point);
-            if own.peek().is_some_and(|next| next.0 / wide == point.0 / wide) {
-                continue;
-            }
-            for (trial, score, count) in thin(&stretch) {
+        for cells in stretches {
+            // Arms of one kind cross within a stretch.
+            let own = cells.iter().filter(|cell| cell.mark == mark);
+            let mut points: Vec<_> = own.flat_map(Cell::points).collect();
+            points.sort_unstable_by_key(|(trial, ..)| *trial);
+            for (trial, score, count) in points {
                 series.trial.push(trial);
                 series.score.push(score);
                 series.count.push(count);
             }
-            stretch.clear();
         }
         if !series.trial.is_empty() {
             all.push(series);
@@ -219,35 +215,23 @@ fn series(part: &[&Row], wide: u32) -> Vec<Series> {
     all
 }
 
-/// The lowest, the highest and the first of a stretch, in the order of trials; the first stands for the rest.
-fn thin(stretch: &[(u32, f64)]) -> Vec<(u32, f64, u32)> {
-    if stretch.len() <= 3 {
-        return stretch.iter().map(|(no, score)| (*no, *score, 1)).collect();
-    }
-    let by_score = |a: &&(u32, f64), b: &&(u32, f64)| a.1.total_cmp(&b.1);
-    let ends = [stretch.iter().min_by(by_score), stretch.iter().max_by(by_score), stretch.first()];
-    let mut chosen: Vec<(u32, f64)> = ends.into_iter().flatten().copied().collect();
-    chosen.sort_by_key(|(no, _)| *no);
-    chosen.dedup_by_key(|(no, _)| *no);
-    let rest = u32::try_from(stretch.len() - chosen.len()).unwrap_or(u32::MAX);
-    let counted = chosen.into_iter().enumerate();
-    counted.map(|(place, (no, score))| (no, score, if place == 0 { 1 + rest } else { 1 })).collect()
-}
-
-fn failed(part: &[&Row], wide: u32) -> Vec<Stretch> {
-    let mut stretches: Vec<Stretch> = Vec::new();
-    for row in part.iter().filter(|row| row.mark == Mark::Failed) {
-        match stretches.last_mut().filter(|last| last.trial / wide == row.no / wide) {
-            Some(last) => last.count += 1,
-            None => stretches.push(Stretch { trial: row.no, count: 1 }),
+fn failed(stretches: &[Vec<Cell>], wide: u32) -> Vec<Stretch> {
+    let mut found: Vec<Stretch> = Vec::new();
+    let cells = stretches.iter().flatten();
+    for cell in cells.filter(|cell| cell.mark == Mark::Failed) {
+        match found.last_mut().filter(|last| last.trial / wide == cell.at / wide) {
+            Some(last) => {
+                last.trial = last.trial.min(cell.at);
+                last.count += cell.trials;
+            }
+            None => found.push(Stretch { trial: cell.at, count: cell.trials }),
         }
     }
-    stretches
+    found
 }
 
-fn kept(held: &Held, row: &Row) -> Option<Kept> {
-    let fresh = held.extract().trial(row.trial()).map(|trial| confirmed(held, trial));
-    let fresh = fresh.filter(|fresh| fresh.n > 0);
+fn kept(held: &mut Held, row: &Row) -> Option<Kept> {
+    let fresh = Some(held.confirmed(row.trial())).filter(|fresh| fresh.n > 0);
     let mean = fresh.map(|fresh| fresh.mean).or(row.score())?;
     Some(Kept {
         trial: row.no,
@@ -258,19 +242,6 @@ fn kept(held: &Held, row: &Row) -> Option<Kept> {
         replicates: fresh.map_or(0, |fresh| fresh.n),
         gain: row.gain(),
     })
-}
-
-/// Values of `trial`, one of the extract, from its own confirmation; on the split that scores are on.
-fn confirmed(held: &Held, trial: &Trial) -> Sample {
-    let purpose = Purpose::Confirm { of: trial.no };
-    let own = trial.replicates.iter().rfind(|replicate| replicate.purpose == purpose);
-    own.map_or_else(|| Sample::of(&[]), |last| sample(held, trial, purpose, last.segment))
-}
-
-fn sample(held: &Held, trial: &Trial, purpose: Purpose, segment: u32) -> Sample {
-    let metric = &held.extract().study().task().metric.name;
-    let values = trial.values(metric, Split::Search, purpose, segment);
-    Sample::of(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
 }
 
 /// The first trial that was asked for in each segment.
@@ -292,11 +263,10 @@ fn seams(held: &Held, from: u32, to: u32) -> Vec<Seam> {
 }
 
 fn bands(held: &Held, last: u32) -> Vec<Band> {
-    let Some(baseline) = held.extract().trial(TrialNo::BASELINE) else { return Vec::new() };
     let opened = opened(held);
     let ends = opened.iter().skip(1).map(|(_, first)| *first).chain([last]);
     let bands = opened.iter().zip(ends).filter_map(|((segment, from), to)| {
-        let values = sample(held, baseline, Purpose::Search, *segment);
+        let values = held.sample(TrialNo::BASELINE, Purpose::Search, *segment);
         (values.n > 0).then(|| Band {
             from: if *segment == 0 { 0 } else { *from },
             to,
@@ -307,18 +277,17 @@ fn bands(held: &Held, last: u32) -> Vec<Band> {
     bands.filter(|band| band.mean.is_finite() && band.sd.is_finite()).collect()
 }
 
-fn levels(held: &Held, arm: Option<Name>, last: u32) -> Vec<Level> {
-    let names = &held.index.names;
-    let mut arms: BTreeMap<Name, Vec<&Row>> = BTreeMap::new();
+fn levels(held: &mut Held, arm: Option<Name>, last: u32) -> Vec<Level> {
+    let mut arms: BTreeMap<Name, Vec<Row>> = BTreeMap::new();
     for row in held.index.keeps().filter_map(|no| held.index.row(TrialNo(no))) {
-        arms.entry(row.arm).or_default().push(row);
+        arms.entry(row.arm).or_default().push(row.clone());
     }
-    let baseline = held.extract().trial(TrialNo::BASELINE);
-    let start = baseline.and_then(|trial| finite(sample(held, trial, Purpose::Search, 0).mean));
+    let start = finite(held.sample(TrialNo::BASELINE, Purpose::Search, 0).mean);
     let mut levels = Vec::new();
     for (name, keeps) in arms.into_iter().filter(|(name, _)| arm.is_none_or(|arm| arm == *name)) {
+        let arm = held.index.names.get(name).unwrap_or_default().to_owned();
         let level = |from, mean, trial: TrialNo| Level {
-            arm: names.get(name).unwrap_or_default().to_owned(),
+            arm: arm.clone(),
             from,
             mean,
             trial: trial.to_string(),
@@ -328,15 +297,15 @@ fn levels(held: &Held, arm: Option<Name>, last: u32) -> Vec<Level> {
         for row in keeps {
             // Conclusions may cross the order of numbers.
             at = row.no.max(at).min(last);
-            levels.push(level(at, kept(held, row).map(|kept| kept.mean), row.trial()));
+            levels.push(level(at, kept(held, &row).map(|kept| kept.mean), row.trial()));
         }
     }
     levels
 }
 
-/// Limits that all keeps and the noise band fit into, and most trials: not those beyond the outer fences (Tukey 1977: three
+/// Limits that all keeps and the noise band fit into, and most points: not those beyond the outer fences (Tukey 1977: three
 /// interquartile ranges), nor those farther on the worse side than what was gained.
-fn range(held: &Held, part: &[&Row], keeps: &[Kept], bands: &[Band]) -> Option<[f64; 2]> {
+fn range(held: &Held, series: &[Series], keeps: &[Kept], bands: &[Band]) -> Option<[f64; 2]> {
     let mut core: Vec<f64> = keeps
         .iter()
         .flat_map(|kept| {
@@ -348,10 +317,21 @@ fn range(held: &Held, part: &[&Row], keeps: &[Kept], bands: &[Band]) -> Option<[
     core.extend(
         bands.iter().flat_map(|band| [band.mean - 2.5 * band.sd, band.mean + 2.5 * band.sd]),
     );
-    let mut scores: Vec<f64> = part.iter().filter_map(|row| row.score()).collect();
-    scores.sort_unstable_by(f64::total_cmp);
-    let at =
-        |share: f64| scores.get((share * scores.len().saturating_sub(1) as f64) as usize).copied();
+    let kept = keeps.iter().filter_map(|kept| Some((kept.score?, 1)));
+    let drawn =
+        series.iter().flat_map(|one| one.score.iter().copied().zip(one.count.iter().copied()));
+    let mut counted: Vec<(f64, u32)> = drawn.chain(kept).collect();
+    counted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let all: f64 = counted.iter().map(|(_, count)| f64::from(*count)).sum();
+    let at = |share: f64| {
+        let mut passed = 0.0;
+        let mut scores = counted.iter();
+        let found = scores.find(|(_, count)| {
+            passed += f64::from(*count);
+            passed > share * (all - 1.0)
+        });
+        found.map(|(score, _)| *score)
+    };
     let (Some(q1), Some(q3)) = (at(0.25), at(0.75)) else { return span(&core) };
     let fence = 3.0 * (q3 - q1);
     let mut near = [q1 - fence, q3 + fence];
@@ -362,6 +342,7 @@ fn range(held: &Held, part: &[&Row], keeps: &[Kept], bands: &[Band]) -> Option<[
             Goal::Maximize => near[0] = near[0].max(low - reach),
         }
     }
+    let scores: Vec<f64> = counted.iter().map(|(score, _)| *score).collect();
     core.extend(scores.iter().filter(|score| (near[0]..=near[1]).contains(score)));
     let [low, high] = span(&core).or_else(|| span(&scores))?;
     let margin = 0.04 * (high - low);
@@ -372,19 +353,4 @@ fn span(values: &[f64]) -> Option<[f64; 2]> {
     let low = values.iter().copied().filter(|value| value.is_finite()).reduce(f64::min)?;
     let high = values.iter().copied().filter(|value| value.is_finite()).reduce(f64::max)?;
     Some([low, high])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::thin;
-
-    #[test]
-    fn a_crowded_stretch_keeps_its_ends_and_counts_the_rest() {
-        let stretch: Vec<(u32, f64)> = (0..10).map(|no| (no, f64::from((no * 7) % 10))).collect();
-        let thinned = thin(&stretch);
-        let scores: Vec<f64> = thinned.iter().map(|(_, score, _)| *score).collect();
-        assert!(scores.contains(&0.0) && scores.contains(&9.0), "{scores:?}");
-        assert_eq!(thinned.iter().map(|(_, _, count)| count).sum::<u32>(), 10);
-        assert!(thinned.is_sorted_by_key(|(no, ..)| *no));
-    }
 }

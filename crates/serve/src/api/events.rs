@@ -7,7 +7,7 @@ use empiric_core::{Event, Outcome, Record};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Params, Words, limit, look, trial::purpose};
+use super::{App, Params, Words, limit, look, replicates::purpose};
 use crate::problem::Problem;
 
 /// Which events.
@@ -107,7 +107,11 @@ fn words(event: &Event, metric: &str) -> String {
             format!("session started: {} slots, sandbox {sandbox}", slots.len())
         }
         Event::SegmentOpened { segment, reason, .. } => format!("segment {segment}: {reason}"),
-        Event::BudgetSet { .. } => "budget set".to_owned(),
+        Event::BudgetSet { by, .. } if by.is_empty() => "budget set".to_owned(),
+        Event::BudgetSet { by, .. } => format!("budget set by {by}"),
+        Event::Pinned { trial, by } => format!("{by} has new trials start from {trial}"),
+        Event::Unpinned { by, .. } => format!("{by} lets the policy choose again"),
+        Event::Requeued { trial, by } => format!("{by} has {trial} measured once more"),
         Event::Staffed { arm, .. } => format!("{arm} has its team"),
         Event::Called { call, .. } => format!("{} asked {}", call.role, call.model),
         Event::Rehearsed { .. } => "a smoke stage was run before the edit was handed in".to_owned(),

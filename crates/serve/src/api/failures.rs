@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use empiric_core::TrialNo;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, Words, look};
+use super::{App, Words, look_again};
 use crate::{held::Held, index::Mark, problem::Problem};
 
 /// Most signatures told; the most frequent.
@@ -71,8 +71,8 @@ pub(crate) struct Recognised {
 pub(crate) async fn failures(
     State(app): State<Arc<App>>,
     Words(id): Words<String>,
-) -> Result<Json<Failures>, Problem> {
-    look(&app, id, counted).await
+) -> Result<Response, Problem> {
+    look_again(&app, id, "failures".to_owned(), counted).await
 }
 
 fn counted(held: &mut Held) -> Result<Failures, Problem> {

@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use empiric_core::TrialNo;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Params, Words, limit, look};
+use super::{App, Params, Words, limit, look_again};
 use crate::{
     held::Held,
     index::{Index, Mark, Name, Row},
@@ -82,10 +82,11 @@ pub(crate) async fn graph(
     State(app): State<Arc<App>>,
     Words(id): Words<String>,
     Params(wanted): Params<Wanted>,
-) -> Result<Json<Graph>, Problem> {
+) -> Result<Response, Problem> {
     let most = limit(wanted.limit, 120, 600)?;
     let depth = limit(wanted.depth, 2, 8)?;
-    look(&app, id, move |held| {
+    let asked = format!("graph {wanted:?}");
+    look_again(&app, id, asked, move |held| {
         let middle = match wanted.around.as_deref() {
             Some(word) => held.trial_no(word)?,
             None => held.champion(),

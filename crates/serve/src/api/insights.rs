@@ -1,18 +1,18 @@
 //! What has worked: trials by operator, surface, proposer and arm, the largest gains, the nearest misses.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    App, Words, finite, look,
+    App, Words, finite, look_again,
     trials::{self, Line},
 };
 use crate::{
     held::Held,
-    index::{Mark, Name, Row},
+    index::{Column, Mark},
     problem::Problem,
 };
 
@@ -55,6 +55,8 @@ pub(crate) struct Family {
     gained: f64,
     /// CPU seconds.
     cpu_s: f64,
+    /// US dollars for model calls.
+    usd: f64,
 }
 
 /// What has worked
@@ -64,15 +66,15 @@ pub(crate) struct Family {
 pub(crate) async fn insights(
     State(app): State<Arc<App>>,
     Words(id): Words<String>,
-) -> Result<Json<Insights>, Problem> {
-    look(&app, id, |held| {
+) -> Result<Response, Problem> {
+    look_again(&app, id, "insights".to_owned(), |held| {
         let latest: Vec<u32> =
             held.index.rows.iter().skip(1).rev().take(LIST).map(|row| row.no).collect();
         Ok(Insights {
-            operators: families(held, |row| row.operator),
-            surfaces: families(held, |row| row.surface),
-            proposers: families(held, |row| row.proposer),
-            arms: families(held, |row| row.arm),
+            operators: families(held, Column::Operator),
+            surfaces: families(held, Column::Surface),
+            proposers: families(held, Column::Proposer),
+            arms: families(held, Column::Arm),
             gains: largest(held, Mark::Keep)?,
             undecided: largest(held, Mark::Inconclusive)?,
             latest: trials::lines(held, &latest)?,
@@ -81,29 +83,18 @@ pub(crate) async fn insights(
     .await
 }
 
-fn families(held: &Held, column: fn(&Row) -> Name) -> Vec<Family> {
-    let mut families: BTreeMap<Name, Family> = BTreeMap::new();
-    for row in held.index.rows.iter().filter(|row| row.mark != Mark::Baseline) {
-        let family = families.entry(column(row)).or_insert_with(|| Family {
-            name: held.index.names.get(column(row)).map(str::to_owned),
-            trials: 0,
-            keeps: 0,
-            failed: 0,
-            best: None,
-            gained: 0.0,
-            cpu_s: 0.0,
-        });
-        family.trials += 1;
-        family.failed += usize::from(row.mark == Mark::Failed);
-        family.cpu_s += f64::from(row.cpu_s);
-        if row.mark == Mark::Keep {
-            family.keeps += 1;
-            family.gained += row.gain().unwrap_or(0.0);
-            family.best = [family.best, row.gain()].into_iter().flatten().reduce(f64::max);
-        }
-    }
-    let mut families: Vec<Family> = families.into_values().collect();
-    families.iter_mut().for_each(|family| family.gained = finite(family.gained).unwrap_or(0.0));
+fn families(held: &Held, column: Column) -> Vec<Family> {
+    let family = |(name, sum): (_, &crate::index::Sum)| Family {
+        name: held.index.names.get(name).map(str::to_owned),
+        trials: sum.trials,
+        keeps: sum.mark(Mark::Keep),
+        failed: sum.mark(Mark::Failed),
+        best: sum.best.and_then(finite),
+        gained: finite(sum.gained).unwrap_or(0.0),
+        cpu_s: sum.cpu_s,
+        usd: sum.usd,
+    };
+    let mut families: Vec<Family> = held.index.by(column).map(family).collect();
     families.sort_by(|a, b| b.keeps.cmp(&a.keeps).then(b.trials.cmp(&a.trials)));
     families.truncate(50);
     families

@@ -7,7 +7,7 @@ use empiric_ledger::LeaseState;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Params, Words, limit, look, trial::purpose};
+use super::{App, Params, Words, limit, look, replicates::purpose};
 use crate::{index::Mark, problem::Problem};
 
 /// Which stretches.

@@ -14,7 +14,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{App, Words, finite, look};
-use crate::{held::Held, index::Mark, problem::Problem};
+use crate::{
+    held::Held,
+    index::{Column, Mark, Name, Sum},
+    problem::Problem,
+};
 
 /// Where a study stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -97,6 +101,8 @@ pub(crate) struct Study {
     budget: Caps,
     /// The arms.
     arms: Vec<Arm>,
+    /// Trials that new ones start from, chosen by hand.
+    pins: Vec<Pin>,
     /// The search policy.
     policy: String,
     /// What everything random derives from.
@@ -156,7 +162,7 @@ pub(crate) struct Champion {
 /// What was spent of something, and its cap.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Meter {
-    /// `trials`, `wall`, `cpu` or `gpu`.
+    /// `trials`, `wall`, `cpu`, `gpu`, `usd`, `tokens` or `calls`.
     name: String,
     /// What was spent; seconds where it is time.
     used: f64,
@@ -214,6 +220,19 @@ pub(crate) struct Arm {
     cpu_s: f64,
     /// GPU seconds.
     gpu_s: f64,
+    /// Tokens of model calls.
+    tokens: u64,
+    /// US dollars for them.
+    usd: f64,
+}
+
+/// A trial that an arm's new ones start from until it keeps one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Pin {
+    /// The arm.
+    arm: String,
+    /// The trial.
+    trial: String,
 }
 
 /// Names that trials of a study bear.
@@ -247,39 +266,26 @@ fn told(id: String, held: &Held) -> Study {
     let said = Told::of(fold);
     let baseline = said.baseline.mean;
     let real = |own: &str| own.parse().map_or(TrialNo::BASELINE, |own| held.extract().real(own));
-    let mut names = [const { std::collections::BTreeSet::new() }; 4];
-    let mut arms: BTreeMap<_, Arm> = BTreeMap::new();
-    let (mut replicates, mut spent) = (0, 0_u32);
-    let mut cost = [0.0; 2];
-    for row in &held.index.rows {
-        replicates += u64::from(row.replicates);
-        cost[0] += f64::from(row.cpu_s);
-        cost[1] += f64::from(row.gpu_s);
-        for (set, name) in
-            names.iter_mut().zip([row.operator, row.proposer, row.surface, row.cause])
-        {
-            set.insert(name);
-        }
-        if row.mark == Mark::Baseline {
-            continue;
-        }
-        let arm = arms.entry(row.arm).or_insert_with(|| Arm {
-            name: held.index.names.get(row.arm).unwrap_or_default().to_owned(),
-            trials: 0,
-            marks: BTreeMap::new(),
+    let index = &held.index;
+    let name = |name: Name| index.names.get(name).unwrap_or_default().to_owned();
+    let of_arm = |(arm, sum): (Name, &Sum)| {
+        let counts = Mark::ALL.into_iter().map(|each| (mark(each), sum.mark(each)));
+        let told = Arm {
+            name: name(arm),
+            trials: sum.trials,
+            marks: counts.filter(|(_, count)| *count > 0).collect(),
             champion: None,
             gain: None,
             gain_interval: None,
-            cpu_s: 0.0,
-            gpu_s: 0.0,
-        });
-        arm.trials += 1;
-        *arm.marks.entry(mark(row.mark)).or_default() += 1;
-        arm.cpu_s += f64::from(row.cpu_s);
-        arm.gpu_s += f64::from(row.gpu_s);
-        let spared = matches!(held.index.names.get(row.blame), Some("infra" | "evaluator"));
-        spent += u32::from(row.mark != Mark::Open && !spared);
-    }
+            cpu_s: sum.cpu_s,
+            gpu_s: sum.gpu_s,
+            tokens: sum.tokens,
+            usd: sum.usd,
+        };
+        (arm, told)
+    };
+    let mut arms: BTreeMap<Name, Arm> = index.by(Column::Arm).map(of_arm).collect();
+    let whole = index.whole();
     for keep in held.index.keeps() {
         if let Some(arm) = held.index.row(TrialNo(keep)).and_then(|row| arms.get_mut(&row.arm)) {
             arm.champion = Some(TrialNo(keep).to_string());
@@ -293,12 +299,14 @@ fn told(id: String, held: &Held) -> Study {
             arm.gain_interval = champion.gain_interval;
         }
     }
-    let [operators, proposers, surfaces, causes] = names.map(|set| {
-        set.into_iter().filter_map(|name| held.index.names.get(name)).map(str::to_owned).collect()
-    });
+    let named = |column| {
+        let names = index.by(column).map(|(found, _)| name(found));
+        names.filter(|name| !name.is_empty()).collect()
+    };
     // Trials are counted for each arm; every other cap is the whole study's.
     let (budget, among) = (fold.budget(), u32::try_from(fold.settings().arms.len()).unwrap_or(1));
-    let meters = meters(budget, among, [f64::from(spent), held.wall_s(), cost[0], cost[1]]);
+    let meters = meters(budget, among, whole, held.wall_s());
+    let pins = held.pinned().into_iter();
     Study {
         id,
         study: said.study.clone(),
@@ -308,8 +316,8 @@ fn told(id: String, held: &Held) -> Study {
         state: held.state().into(),
         at_work: held.at_work(),
         trials: held.index.rows.len().saturating_sub(1),
-        marks: marks(held.index.rows.iter().map(|row| row.mark)),
-        replicates,
+        marks: Mark::ALL.into_iter().map(|each| (mark(each), whole.mark(each))).collect(),
+        replicates: whole.replicates,
         baseline: baseline.map(|mean| Mean {
             mean,
             interval: said.baseline.interval,
@@ -337,6 +345,7 @@ fn told(id: String, held: &Held) -> Study {
         meters,
         budget: Caps::of(budget),
         arms: arms.into_values().collect(),
+        pins: pins.map(|(arm, trial)| Pin { arm, trial: trial.to_string() }).collect(),
         policy: said.search.policy.clone(),
         seed: fold.settings().seed,
         slots: held.sessions.last().map(|session| session.slots.clone()).unwrap_or_default(),
@@ -346,7 +355,12 @@ fn told(id: String, held: &Held) -> Study {
             Provenance::Evaluator => "evaluator".to_owned(),
             Provenance::Harness => "harness".to_owned(),
         },
-        names: Named { operators, proposers, surfaces, causes },
+        names: Named {
+            operators: named(Column::Operator),
+            proposers: named(Column::Proposer),
+            surfaces: named(Column::Surface),
+            causes: named(Column::Cause),
+        },
         segments: held.seams.len(),
         started_at: held.sessions.first().map(|session| session.at.to_string()),
         last_at: held.last_at.to_string(),
@@ -369,21 +383,17 @@ pub(crate) fn mark(mark: Mark) -> String {
     .to_owned()
 }
 
-/// How many of each there are, naught included.
-pub(crate) fn marks(of: impl Iterator<Item = Mark>) -> BTreeMap<String, usize> {
-    let mut counts: BTreeMap<String, usize> = Mark::ALL.map(|each| (mark(each), 0)).into();
-    for each in of {
-        *counts.entry(mark(each)).or_default() += 1;
-    }
-    counts
-}
-
-fn meters(budget: &Budget, among: u32, [trials, wall, cpu, gpu]: [f64; 4]) -> Vec<Meter> {
+fn meters(budget: &Budget, among: u32, spent: &Sum, wall_s: f64) -> Vec<Meter> {
+    let trials = budget.trials.map(|trials| f64::from(trials) * f64::from(among.max(1)));
+    let count = |count: u64| count as f64;
     let all = [
-        ("trials", trials, budget.trials.map(|trials| f64::from(trials) * f64::from(among.max(1)))),
-        ("wall", wall, budget.wall_s),
-        ("cpu", cpu, budget.cpu_s),
-        ("gpu", gpu, budget.gpu_s),
+        ("trials", spent.spent as f64, trials),
+        ("wall", wall_s, budget.wall_s),
+        ("cpu", spent.cpu_s, budget.cpu_s),
+        ("gpu", spent.gpu_s, budget.gpu_s),
+        ("usd", spent.usd, budget.usd),
+        ("tokens", count(spent.tokens), budget.tokens.map(count)),
+        ("calls", count(spent.calls), budget.calls.map(count)),
     ];
     let shown = all.into_iter().filter(|(name, used, cap)| {
         matches!(*name, "trials" | "wall" | "cpu") || *used > 0.0 || cap.is_some()

@@ -1,10 +1,12 @@
-//! One trial with everything recorded of it, its diff, and what its units printed.
+//! One trial with everything recorded of it, and its diff.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use empiric_core::{
-    BlobId, Concern, Failure, Outcome, Purpose, Replicate, Split, Trial, TrialNo, trial::Direction,
+    Concern, Failure, Outcome, Trial, TrialNo,
+    study::{refuses_pin, refuses_requeue},
+    trial::Direction,
 };
 use empiric_decide::stats::Sample;
 use serde::{Deserialize, Serialize};
@@ -12,12 +14,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App, Params, Words, look,
+    replicates::Run,
     trials::{self, Line},
 };
 use crate::{held::Held, problem::Problem};
 
-/// Most replicates told of one trial; the newest.
-const REPLICATES: usize = 400;
+/// Most replicates told with a trial; the newest.
+const REPLICATES: u32 = 60;
 /// Most children told of one trial; the newest.
 const CHILDREN: usize = 60;
 /// Most bytes of a diff.
@@ -45,7 +48,7 @@ pub(crate) struct Told {
     commit: Option<String>,
     /// Its tree.
     tree: Option<String>,
-    /// Its replicates, oldest first; the newest 400.
+    /// Its replicates, oldest first; the newest 60. `replicates` pages through all of them.
     replicates: Vec<Run>,
     /// How many there are.
     replicates_total: usize,
@@ -57,6 +60,14 @@ pub(crate) struct Told {
     parents: Vec<Line>,
     /// Whether it is the champion.
     champion: bool,
+    /// Calls of models that were made for it; `calls` tells what was said.
+    calls: usize,
+    /// Arms whose new trials start from it.
+    pinned: Vec<String>,
+    /// Why it cannot be pinned; absent where it can.
+    no_pin: Option<String>,
+    /// Why it cannot be measured once more; absent where it can.
+    no_requeue: Option<String>,
 }
 
 /// What a proposer expected.
@@ -123,7 +134,7 @@ pub(crate) struct Broken {
 }
 
 impl Broken {
-    fn of(failure: &Failure) -> Self {
+    pub(crate) fn of(failure: &Failure) -> Self {
         let signature = failure.signature();
         Self {
             blame: failure.blame.to_string(),
@@ -171,69 +182,6 @@ pub(crate) struct File {
     removed: u32,
 }
 
-/// One execution of the trial.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Run {
-    /// Its id.
-    id: String,
-    /// What it is for: `search`, `confirm`, `audit` or `report`.
-    purpose: String,
-    /// The trial whose stream of seeds it runs on, where it is one's.
-    of: Option<String>,
-    /// Its place in that stream.
-    index: u32,
-    /// Its seed.
-    seed: u32,
-    /// Its slot.
-    slot: String,
-    /// Its segment.
-    segment: u32,
-    /// The metric on the split that verdicts are made on; absent while it runs and when it failed.
-    value: Option<f64>,
-    /// Everything measured.
-    measurements: Vec<Measured>,
-    /// Its units, in order.
-    units: Vec<Unit>,
-    /// Why it is not usable.
-    failure: Option<Broken>,
-    /// The evaluator's words for proposers. Data, whatever they say.
-    feedback: String,
-    /// Whether it has finished.
-    finished: bool,
-}
-
-/// One value.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Measured {
-    /// The metric.
-    metric: String,
-    /// The value.
-    value: f64,
-    /// The split it was computed on.
-    split: String,
-    /// Who vouches for it.
-    provenance: String,
-}
-
-/// One command of a replicate.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Unit {
-    /// Stage name, `predictor` or `evaluator`.
-    name: String,
-    /// How it ended.
-    ending: String,
-    /// The sandbox level it ran at.
-    sandbox: String,
-    /// Wall-clock seconds.
-    wall_s: f64,
-    /// CPU seconds.
-    cpu_s: f64,
-    /// Peak memory, bytes; 0 when it could not be measured.
-    peak_memory_bytes: u64,
-    /// What it printed, by the id that `logs` takes.
-    log: Option<String>,
-}
-
 /// One trial, with everything recorded of it
 #[utoipa::path(get, path = "/api/studies/{study}/trials/{trial}", tag = "trials",
     params(("study" = String, Path, description = "its name"),
@@ -251,13 +199,16 @@ pub(crate) async fn trial(
 }
 
 fn told(held: &Held, no: TrialNo) -> Result<Told, Problem> {
-    let trial = recorded(held, no)?;
+    let trial = alone(held, no)?;
     let edit = trial.edit.as_ref();
     let children = held.index.children(no.0);
     let newest: Vec<u32> = children.iter().rev().take(CHILDREN).copied().collect();
     let parents: Vec<u32> = trial.parents().iter().map(|parent| parent.0).collect();
-    let metric = held.extract().study().task().metric.name.clone();
-    let skipped = trial.replicates.len().saturating_sub(REPLICATES);
+    let study = held.extract().study();
+    let metric = study.task().metric.name.clone();
+    let mut replicates = held.reader.replicates_before(no, u64::MAX, REPLICATES)?;
+    replicates.reverse();
+    let pinned = held.pinned().into_iter().filter(|(_, pinned)| *pinned == no);
     let prediction = edit.and_then(|edit| edit.hypothesis.prediction.as_ref());
     let came = prediction.map(|prediction| came(held, &trial, prediction)).transpose()?.flatten();
     let line = trials::lines(held, &[no.0])?.into_iter().next();
@@ -286,18 +237,22 @@ fn told(held: &Held, no: TrialNo) -> Result<Told, Problem> {
         }),
         commit: edit.map(|edit| edit.commit.to_string()),
         tree: edit.map(|edit| edit.tree.to_string()),
-        replicates: trial.replicates.iter().skip(skipped).map(|own| run(own, &metric)).collect(),
-        replicates_total: trial.replicates.len(),
+        replicates: replicates.iter().map(|placed| Run::of(&placed.replicate, &metric)).collect(),
+        replicates_total: held.reader.replicate_count(no)?,
         children: trials::lines(held, &newest)?,
         children_total: children.len(),
         parents: trials::lines(held, &parents)?,
         champion: no == held.champion() && no != TrialNo::BASELINE,
+        calls: trial.calls.len(),
+        pinned: pinned.map(|(arm, _)| arm).collect(),
+        no_pin: refuses_pin(study.settings(), &trial),
+        no_requeue: refuses_requeue(&trial),
     })
 }
 
-/// The trial as the ledger has it.
-pub(crate) fn recorded(held: &Held, no: TrialNo) -> Result<Trial, Problem> {
-    let trial = held.reader.trial(no)?;
+/// The trial as the ledger has it, without its replicates.
+pub(crate) fn alone(held: &Held, no: TrialNo) -> Result<Trial, Problem> {
+    let trial = held.reader.trial_alone(no)?;
     trial.ok_or_else(|| Problem::missing(format!("there is no trial {no}")))
 }
 
@@ -330,58 +285,6 @@ pub(crate) fn direction(direction: Direction) -> &'static str {
     }
 }
 
-pub(crate) fn purpose(purpose: Purpose) -> (&'static str, Option<TrialNo>) {
-    match purpose {
-        Purpose::Search => ("search", None),
-        Purpose::Confirm { of } => ("confirm", Some(of)),
-        Purpose::Audit { of } => ("audit", Some(of)),
-        Purpose::Report => ("report", None),
-    }
-}
-
-fn run(replicate: &Replicate, metric: &str) -> Run {
-    let result = replicate.result.as_ref();
-    let (purpose, of) = purpose(replicate.purpose);
-    Run {
-        id: replicate.id.to_string(),
-        purpose: purpose.to_owned(),
-        of: of.map(|of| of.to_string()),
-        index: replicate.index,
-        seed: replicate.seed.0,
-        slot: replicate.slot.clone(),
-        segment: replicate.segment,
-        value: replicate.value(metric, Split::Select),
-        measurements: result.map_or_else(Vec::new, |result| {
-            let one = |measurement: &empiric_core::Measurement| Measured {
-                metric: measurement.metric.clone(),
-                value: measurement.value,
-                split: match measurement.split {
-                    Split::Search => "search".to_owned(),
-                    Split::Select => "select".to_owned(),
-                    Split::Report => "report".to_owned(),
-                },
-                provenance: measurement.provenance.to_string(),
-            };
-            result.measurements.iter().map(one).collect()
-        }),
-        units: result.map_or_else(Vec::new, |result| {
-            let one = |unit: &empiric_core::trial::UnitRecord| Unit {
-                name: unit.name.clone(),
-                ending: unit.ending.clone(),
-                sandbox: unit.sandbox.clone(),
-                wall_s: unit.wall_s,
-                cpu_s: unit.cpu_s,
-                peak_memory_bytes: unit.peak_memory_bytes,
-                log: unit.log.clone(),
-            };
-            result.units.iter().map(one).collect()
-        }),
-        failure: result.and_then(|result| result.failure.as_ref()).map(Broken::of),
-        feedback: result.map(|result| result.feedback.clone()).unwrap_or_default(),
-        finished: result.is_some(),
-    }
-}
-
 /// How far the metric moved, over the search seeds that trial and first parent share.
 fn came(
     held: &Held,
@@ -389,19 +292,18 @@ fn came(
     prediction: &empiric_core::Prediction,
 ) -> Result<Option<Came>, Problem> {
     let Some(parent) = trial.parents().first() else { return Ok(None) };
-    let parent = recorded(held, *parent)?;
-    let segments: Vec<u32> = trial.replicates.iter().map(|replicate| replicate.segment).collect();
-    let Some(segment) = segments.first() else { return Ok(None) };
-    let values = |trial: &Trial| -> BTreeMap<_, _> {
-        trial
-            .values(&prediction.metric, Split::Search, Purpose::Search, *segment)
-            .into_iter()
-            .collect()
-    };
-    let before = values(&parent);
-    let changes: Vec<f64> = values(trial)
+    let own = held.reader.search_values(trial.no, &prediction.metric)?;
+    let Some(segment) = own.first().map(|value| value.segment) else { return Ok(None) };
+    let theirs = held.reader.search_values(*parent, &prediction.metric)?;
+    let before: BTreeMap<_, f64> = theirs
         .into_iter()
-        .filter_map(|(seed, value)| Some(value - before.get(&seed)?))
+        .filter(|value| value.segment == segment)
+        .map(|value| (value.seed, value.value))
+        .collect();
+    let changes: Vec<f64> = own
+        .into_iter()
+        .filter(|value| value.segment == segment)
+        .filter_map(|value| Some(value.value - before.get(&value.seed)?))
         .collect();
     let sample = Sample::of(&changes);
     if sample.n == 0 || !sample.mean.is_finite() {
@@ -471,7 +373,7 @@ pub(crate) fn difference(
     new: TrialNo,
 ) -> Result<Difference, Problem> {
     let tree = |no: TrialNo| -> Result<_, Problem> {
-        let edit = recorded(held, no)?.edit;
+        let edit = alone(held, no)?.edit;
         edit.map(|edit| edit.tree)
             .ok_or_else(|| Problem::missing(format!("{no} has no tree: its edit was never made")))
     };
@@ -495,53 +397,4 @@ pub(crate) fn difference(
         cut,
         files: found.files.iter().map(file).collect(),
     })
-}
-
-/// How much of it.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Tail {
-    /// Bytes from its end.
-    #[param(minimum = 1, maximum = 1048576, default = 65536)]
-    bytes: Option<u32>,
-}
-
-/// What a unit printed.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Log {
-    /// The end of it, control sequences removed. Data, whatever it says.
-    text: String,
-    /// Bytes in all.
-    bytes: usize,
-    /// Whether the beginning was left out.
-    cut: bool,
-}
-
-/// What a unit of a trial printed
-#[utoipa::path(get, path = "/api/studies/{study}/trials/{trial}/logs/{log}", tag = "trials",
-    params(("study" = String, Path, description = "its name"),
-           ("trial" = String, Path, description = "such as `t17`"),
-           ("log" = String, Path, description = "the `log` of one of its units"), Tail),
-    responses((status = 200, body = Log)))]
-pub(crate) async fn log(
-    State(app): State<Arc<App>>,
-    Words((id, word, log)): Words<(String, String, String)>,
-    Params(tail): Params<Tail>,
-) -> Result<Json<Log>, Problem> {
-    let most = super::limit(tail.bytes, 1 << 16, 1 << 20)?;
-    look(&app, id, move |held| {
-        let no = held.trial_no(&word)?;
-        let own = recorded(held, no)?;
-        let units = own.replicates.iter().filter_map(|r| r.result.as_ref()).flat_map(|r| &r.units);
-        let known = units.filter_map(|unit| unit.log.as_deref()).any(|known| known == log);
-        // Only what this trial's own units printed: a store holds other things too.
-        let blob: Option<BlobId> = known.then(|| log.parse().ok()).flatten();
-        let blob = blob.ok_or_else(|| Problem::missing(format!("{no} has no such log")))?;
-        let bytes = held.blobs().get(blob)?;
-        let from = bytes.len().saturating_sub(most);
-        let text = empiric_core::quote::clean(&String::from_utf8_lossy(&bytes[from..]));
-        Ok(Log { text, bytes: bytes.len(), cut: from > 0 })
-    })
-    .await
 }

@@ -2,12 +2,12 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use empiric_core::TrialNo;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Params, Words, limit, look, time};
+use super::{App, Params, Words, limit, look_again, time};
 use crate::{
     held::Held,
     index::{Mark, Name, Row},
@@ -111,6 +111,12 @@ pub(crate) struct Line {
     pub(crate) replicates: u32,
     /// CPU seconds of them.
     pub(crate) cpu_s: f64,
+    /// Calls of models that were made for it.
+    pub(crate) calls: u32,
+    /// Tokens of them.
+    pub(crate) tokens: u64,
+    /// US dollars that they were charged.
+    pub(crate) usd: f64,
     /// When it was asked for.
     pub(crate) asked_at: String,
     /// When it ended.
@@ -125,8 +131,9 @@ pub(crate) async fn trials(
     State(app): State<Arc<App>>,
     Words(id): Words<String>,
     Params(wanted): Params<Wanted>,
-) -> Result<Json<Trials>, Problem> {
-    look(&app, id, move |held| page(held, &wanted)).await
+) -> Result<Response, Problem> {
+    let asked = format!("trials {wanted:?}");
+    look_again(&app, id, asked, move |held| page(held, &wanted)).await
 }
 
 fn page(held: &mut Held, wanted: &Wanted) -> Result<Trials, Problem> {
@@ -205,6 +212,9 @@ fn line(held: &Held, row: &Row, hypothesis: Option<String>) -> Line {
         phase: name(row.phase),
         replicates: row.replicates,
         cpu_s: f64::from(row.cpu_s),
+        calls: row.calls,
+        tokens: row.tokens,
+        usd: row.usd,
         asked_at: time(row.asked_at),
         ended_at: (row.ended_at != 0).then(|| time(row.ended_at)),
     }

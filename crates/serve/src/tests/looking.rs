@@ -35,6 +35,8 @@ async fn a_summary_is_the_one_of_the_whole_fold() {
     assert_eq!(told["noise_sd"], said["noise_sd"]);
     assert_eq!(told["deterministic"], said["deterministic"]);
     assert_eq!(told["replicates"], said["replicates"]);
+    let meters = told["meters"].as_array().unwrap();
+    assert!(meters.iter().all(|meter| meter["name"] != "usd"), "nothing was asked of a model");
     assert_eq!(told["trials"], said["trials"]);
     assert_eq!(told["marks"]["keep"], said["outcomes"]["keep"]);
     let meter = |name: &str| {
@@ -198,7 +200,9 @@ async fn what_is_not_there_and_what_is_not_understood_say_so() {
         "/api/studies/none",
         "/api/studies/golf/trials/t9999",
         "/api/studies/golf/trials/nonsense",
-        "/api/studies/golf/trials/t1/logs/00",
+        "/api/studies/golf/trials/t9999/calls",
+        "/api/studies/golf/replicates/00/logs/00",
+        "/api/studies/golf/replicates/01990000-7000-7000-8000-000000000000/logs/00",
         "/api/studies/golf/requests/00",
         "/api/studies/golf/report",
         "/api/nothing",

@@ -207,7 +207,7 @@ async fn no_path_leads_out_of_what_is_served() {
         "/api/studies/%2fetc",
         "/api/studies/golf%00",
         "/api/studies/golf/trials/..%2f..%2fsecret",
-        "/api/studies/golf/trials/t1/logs/..%2f..%2f..%2fsecret",
+        "/api/studies/golf/replicates/t1/logs/..%2f..%2f..%2fsecret",
         "/api/studies/golf/requests/..%2f..%2fsecret",
         "/api/studies/golf/report/../../secret",
         "/api/studies/%ff",

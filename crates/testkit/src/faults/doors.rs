@@ -114,6 +114,8 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
             Request::IdeaChange { idea: drop, change: IdeaChange::Dropped { reason } },
         ),
         (Door::Append("budget_set"), Request::Budget { budget }),
+        (Door::Append("pinned"), Request::Pin { trial: TrialNo::BASELINE }),
+        (Door::Append("unpinned"), Request::Unpin { trial: TrialNo::BASELINE }),
         (Door::Append("paused"), Request::Pause),
         (Door::Append("resumed"), Request::Resume),
         (Door::Stop, Request::Stop),

@@ -267,8 +267,11 @@ fn step(script: &mut Script<'_>, next: &mut u32) -> Value {
                     json!({"event": "quarantined", "trial": trial(script),
                            "quarantine": {"concerns": [], "nonce": script.byte()}}),
                 ),
+                (9, json!({"event": "pinned", "trial": trial(script), "by": by})),
+                (10, json!({"event": "unpinned", "trial": trial(script), "by": by})),
+                (11, json!({"event": "requeued", "trial": trial(script), "by": by})),
             ]);
-            words[&script.below(9)].clone()
+            words[&script.below(12)].clone()
         }
     }
 }
