@@ -58,7 +58,7 @@ pub(crate) struct App {
                        Whatever is asked of a study becomes a request in its inbox, which the session at work on it \
                        answers, or the next one. Times are RFC 3339, durations seconds, trials `t` and a number."
     ),
-    components(schemas(Problem))
+    components(schemas(Problem, trials::Order))
 )]
 struct Frame;
 
