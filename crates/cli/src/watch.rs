@@ -32,9 +32,9 @@ use follow::{Follower, Sight};
 
 /// Between looks at the ledger.
 const TICK: Duration = Duration::from_millis(200);
-/// Signals that end the view; the terminal is put back first.
-const ENDS: [i32; 3] =
-    [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT];
+/// Signals that end the view; the terminal is put back first. SIGHUP is not among them and ends the program as it does any
+/// other: the terminal is gone, and reading keys of one that is gone never returns.
+const ENDS: [i32; 2] = [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT];
 
 pub(crate) fn watch(args: &Watch) -> Result<(), Failure> {
     let layout = look::layout(&args.study)?;
