@@ -10,6 +10,8 @@
 //! Published, it expands five children, waits, and backs all of them up. Here it is steady-state: an ask is one child,
 //! and children under way count as visits without a value (virtual loss), so that parallel asks spread out.
 
+use std::collections::BTreeMap;
+
 use empiric_core::{Ask, Event, Operator, Outcome, Record, Study, Trial, TrialNo, seed};
 use rand::RngExt;
 
@@ -32,7 +34,8 @@ pub struct Mcts {
     /// Whether a child that crashed has used up its place.
     pub condemns: bool,
     memory: Memory,
-    nodes: Vec<Node>,
+    /// By number: those of its arm, which has not every trial of the study.
+    nodes: BTreeMap<TrialNo, Node>,
     /// Worst and best score seen; larger is better.
     range: Option<(f64, f64)>,
 }
@@ -74,20 +77,20 @@ impl Mcts {
             children: 5,
             condemns,
             memory: Memory::new(Limits { debug_depth, repairs: !condemns }),
-            nodes: Vec::new(),
+            nodes: BTreeMap::new(),
             range: None,
         }
     }
 
     fn node(&self, no: TrialNo) -> Option<&Node> {
-        self.nodes.get(no.0 as usize)
+        self.nodes.get(&no)
     }
 
     fn asked(&mut self, trial: TrialNo, ask: &Ask) {
         let parent = ask.parents.first().copied().filter(|_| trial != TrialNo::BASELINE);
         let depth = parent.and_then(|no| self.node(no)).map_or(0, |parent| parent.depth + 1);
-        self.nodes.push(Node { parent, depth, ..Node::default() });
-        if let Some(parent) = parent.and_then(|no| self.nodes.get_mut(no.0 as usize)) {
+        self.nodes.insert(trial, Node { parent, depth, ..Node::default() });
+        if let Some(parent) = parent.and_then(|no| self.nodes.get_mut(&no)) {
             parent.children.push(trial);
         }
         self.up(trial, |node| node.visits += 1.0);
@@ -96,7 +99,7 @@ impl Mcts {
     /// Changes a node and all above it.
     fn up(&mut self, from: TrialNo, change: impl Fn(&mut Node)) {
         let mut at = Some(from);
-        while let Some(node) = at.and_then(|no| self.nodes.get_mut(no.0 as usize)) {
+        while let Some(node) = at.and_then(|no| self.nodes.get_mut(&no)) {
             change(node);
             at = node.parent;
         }
@@ -110,7 +113,7 @@ impl Mcts {
                 let score = metric.goal.gain(score, 0.0);
                 let (low, high) = self.range.unwrap_or((score, score));
                 self.range = Some((low.min(score), high.max(score)));
-                if let Some(node) = self.nodes.get_mut(trial.no.0 as usize) {
+                if let Some(node) = self.nodes.get_mut(&trial.no) {
                     node.valid = true;
                 }
                 self.up(trial.no, |node| {
@@ -125,7 +128,7 @@ impl Mcts {
                 }
                 if (lost || !self.condemns)
                     && let Some(parent) = self.node(trial.no).and_then(|node| node.parent)
-                    && let Some(parent) = self.nodes.get_mut(parent.0 as usize)
+                    && let Some(parent) = self.nodes.get_mut(&parent)
                 {
                     parent.spared += 1;
                 }
@@ -184,7 +187,7 @@ impl Policy for Mcts {
         } else if let Event::SegmentOpened { .. } = &record.event {
             // Values of different segments are not compared.
             self.range = None;
-            for node in &mut self.nodes {
+            for node in self.nodes.values_mut() {
                 (node.sum, node.scored) = (0.0, 0.0);
             }
         }
@@ -205,5 +208,29 @@ impl Policy for Mcts {
         // Everything starts from the root, and later on too: five ideas, not one, are had of it.
         let operator = if node == TrialNo::BASELINE { Operator::Draft } else { Operator::Improve };
         crate::ask(operator, &[node])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_of_other_arms_between_its_own_leave_the_tree_as_it_is() {
+        let mut tree = Mcts::default();
+        let below = |parent| Ask {
+            operator: Operator::Improve,
+            parents: vec![TrialNo(parent)],
+            surface: None,
+        };
+        for (trial, parent) in [(0, 0), (4, 0), (9, 4), (10, 0)] {
+            tree.asked(TrialNo(trial), &below(parent));
+        }
+        let seen =
+            |no| tree.node(TrialNo(no)).map(|node| (node.depth, node.visits, node.children.len()));
+        assert_eq!(seen(0), Some((0, 4.0, 2)));
+        assert_eq!(seen(4), Some((1, 2.0, 1)));
+        assert_eq!(seen(9), Some((2, 1.0, 0)));
+        assert_eq!(seen(1), None);
     }
 }
