@@ -12,7 +12,7 @@ use std::{
 use empiric_agents::{Specialists, digest::Channels, prompts::Prompts, roster};
 use empiric_engine::Recorder;
 use empiric_llm::{Catalogue, Client, Limits, ModelId, Options, Purse, SystemClock};
-use empiric_testkit::model::{Asked, ModelServer, Said, Say, ToolUse};
+use empiric_testkit::model::{Asked, ModelServer, Say};
 use serde_json::json;
 
 use crate::task;
@@ -32,15 +32,13 @@ fn mind() -> impl Fn(&Asked) -> Say {
     let next = AtomicU32::new(task::START);
     move |_| {
         let knobs = task::knobs(next.fetch_add(1, Ordering::Relaxed) + 1);
-        let write = ToolUse {
-            name: "write_file".to_owned(),
-            arguments: json!({"path": "knobs.toml", "text": knobs}),
-        };
-        let submit = ToolUse {
-            name: "submit".to_owned(),
-            arguments: json!({"hypothesis": "one knob further", "direction": "decrease", "reach": "parameter"}),
-        };
-        Say::Reply(Said { calls: vec![write, submit], ..Said::default() })
+        Say::tools([
+            ("write_file", json!({"path": "knobs.toml", "text": knobs})),
+            (
+                "submit",
+                json!({"hypothesis": "one knob further", "direction": "decrease", "reach": "parameter"}),
+            ),
+        ])
     }
 }
 

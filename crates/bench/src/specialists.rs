@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, bail};
 use empiric_core::{Event, Outcome};
 use empiric_ledger::Reader;
-use empiric_testkit::model::{Asked, ModelServer, Said, Say, ToolUse};
+use empiric_testkit::model::{Asked, ModelServer, Say};
 use serde_json::{Value, json};
 
 use crate::{Words, say};
@@ -81,14 +81,6 @@ struct Mind {
     sessions: AtomicU64,
 }
 
-fn call(name: &str, arguments: Value) -> ToolUse {
-    ToolUse { name: name.to_owned(), arguments }
-}
-
-fn calls(calls: Vec<ToolUse>) -> Say {
-    Say::Reply(Said { calls, ..Said::default() })
-}
-
 impl Mind {
     fn answer(&self, asked: &Asked) -> Say {
         let text = asked.text();
@@ -99,26 +91,20 @@ impl Mind {
         let part = owned.unwrap_or(&PARTS[n as usize % PARTS.len()]);
         if asked.results == 0 {
             self.sessions.fetch_add(1, Ordering::SeqCst);
-            return calls(vec![call("read_file", json!({"path": part.file}))]);
+            return Say::tool("read_file", json!({"path": part.file}));
         }
-        // One that does not take no for an answer.
-        let stubborn = text.contains("belongs to") || text.contains("outside");
         let last = asked.last();
+        // One in twelve reaches for what is not its own; every other of these does not take no for an answer.
+        let refused = text.contains("belongs to") || text.contains("outside");
+        let reaches = if asked.results == 1 { 12 } else { 24 };
+        if n.is_multiple_of(reaches) && (asked.results == 1 || refused) {
+            let other = if part.file == "pack.py" { "data.py" } else { "pack.py" };
+            return Say::tool("write_file", json!({"path": other, "text": "mine now\n"}));
+        }
         if asked.results == 1 {
-            if n.is_multiple_of(12) {
-                let other = if part.file == "pack.py" { "data.py" } else { "pack.py" };
-                return calls(vec![call(
-                    "write_file",
-                    json!({"path": other, "text": "mine now\n"}),
-                )]);
-            }
             return edit(part, last, n);
         }
-        if stubborn && n.is_multiple_of(24) {
-            let other = if part.file == "pack.py" { "data.py" } else { "pack.py" };
-            return calls(vec![call("write_file", json!({"path": other, "text": "mine now\n"}))]);
-        }
-        let submit = call(
+        let submit = Say::tool(
             "submit",
             json!({
                 "hypothesis": format!("the {} is not where it should be", part.knobs.join(" or ")),
@@ -126,15 +112,15 @@ impl Mind {
             }),
         );
         if last.contains("once") || last.contains("refused") || asked.results > 6 {
-            return calls(vec![call("give_up", json!({"reason": "nothing here moves"}))]);
+            return Say::tool("give_up", json!({"reason": "nothing here moves"}));
         }
         match n % 10 {
-            0 if asked.results == 2 => calls(vec![call("smoke", json!({}))]),
+            0 if asked.results == 2 => Say::tool("smoke", json!({})),
             3 if asked.results == 2 => {
                 let idea = json!({"text": format!("move the {} further, {n}", part.knobs[0]), "reach": "parameter"});
-                calls(vec![call("add_idea", idea)])
+                Say::tool("add_idea", idea)
             }
-            _ => calls(vec![submit]),
+            _ => submit,
         }
     }
 }
@@ -149,18 +135,18 @@ fn edit(part: &Part, read: &str, n: u64) -> Say {
         Some(value.split_whitespace().next()?.to_owned())
     });
     let Some(old) = found else {
-        return calls(vec![call("give_up", json!({"reason": format!("there is no {knob}")}))]);
+        return Say::tool("give_up", json!({"reason": format!("there is no {knob}")}));
     };
     let factor = FACTORS[(n / 3) as usize % FACTORS.len()] * (1.0 + (n % 89) as f64 / 1e4);
     let new = match (old.contains('.'), old.parse::<f64>()) {
         (true, Ok(value)) => format!("{:.6}", value * factor),
         (false, Ok(value)) => format!("{}", (value * factor).round().max(1.0)),
-        (_, Err(_)) => return calls(vec![call("give_up", json!({"reason": "it is no number"}))]),
+        (_, Err(_)) => return Say::tool("give_up", json!({"reason": "it is no number"})),
     };
     let arguments = json!({
         "path": part.file, "search": format!("{knob} = {old}"), "replace": format!("{knob} = {new}"),
     });
-    calls(vec![call("replace", arguments)])
+    Say::tool("replace", arguments)
 }
 
 /// What the ledger has of a study.

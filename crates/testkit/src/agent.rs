@@ -6,7 +6,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    process::Command,
+    process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -15,11 +15,23 @@ use serde_json::{Value, json};
 /// Turns after which it gives up.
 const TURNS: usize = 20;
 
+/// The whole program, for whoever needs it beside their tests.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own: its environment is where it is told of its model"
+)]
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let env = |name: &str| std::env::var(name).ok();
+    match run(&arguments, env, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 /// Runs it with these arguments; `env` answers for environment variables, `out` is its standard output.
-///
-/// # Errors
-/// When its model cannot be asked, or refuses.
-pub fn run(
+fn run(
     arguments: &[String],
     env: impl Fn(&str) -> Option<String>,
     out: &mut dyn std::io::Write,

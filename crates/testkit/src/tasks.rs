@@ -26,6 +26,14 @@ name = "loss"
 goal = "minimize"
 "#;
 
+/// A stage before the tiny task's own in which a proposer may try an edit; for `task.toml`.
+pub const SMOKE: &str = r#"[[stage]]
+name = "smoke"
+run = ["sh", "train.sh"]
+limits = { wall = "2s" }
+
+"#;
+
 const KNOBS: &str = "\
 rate = 0.2
 width = 12

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use empiric_testkit::{
     Home,
-    model::{Asked, Fault, ModelServer, Said, Say, ToolUse},
+    model::{Asked, Fault, ModelServer, Say},
     tasks,
 };
 use serde_json::{Value, json};
@@ -41,53 +41,36 @@ fn home() -> Home {
     tasks::tiny(&task).unwrap();
     let text = fs_err::read_to_string(task.join("task.toml")).unwrap();
     let (head, rest) = text.split_at(text.find("[[stage]]").unwrap());
-    let smoke =
-        "[[stage]]\nname = \"smoke\"\nrun = [\"sh\", \"train.sh\"]\nlimits = { wall = \"2s\" }\n";
+    let smoke = tasks::SMOKE;
     fs_err::write(task.join("task.toml"), format!("{head}{SURFACES}{smoke}{rest}")).unwrap();
     fs_err::write(task.join("roster.toml"), roster()).unwrap();
     home
 }
 
-fn calls(calls: &[(&str, Value)]) -> Say {
-    let call = |(name, arguments): &(&str, Value)| ToolUse {
-        name: (*name).to_owned(),
-        arguments: arguments.clone(),
-    };
-    Say::Reply(Said { calls: calls.iter().map(call).collect(), ..Said::default() })
-}
-
-/// Some number that is in the conversation and in no other: which trial it is for.
-fn trial(asked: &Asked) -> u64 {
-    let digest = asked.texts.iter().take(2).fold(7_u64, |sum, text| {
-        text.bytes().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
-    });
-    digest % 100_000
-}
-
 /// Reads, turns a knob, runs the smoke stage, hands in; a trainer reaches for what is not its own.
 fn turner(asked: &Asked) -> Say {
     let text = asked.text();
-    let n = trial(asked);
+    let n = asked.number();
     if text.contains("the trainer researcher") {
-        return calls(&[("write_file", json!({"path": "knobs.toml", "text": "rate = 1\n"}))]);
+        return Say::tools([("write_file", json!({"path": "knobs.toml", "text": "rate = 1\n"}))]);
     }
     match asked.results {
-        0 => calls(&[("list_files", json!({})), ("read_file", json!({"path": "knobs.toml"}))]),
+        0 => Say::tools([("list_files", json!({})), ("read_file", json!({"path": "knobs.toml"}))]),
         2 => {
             let knobs = format!(
                 "rate = {}\nwidth = 24\ndecay = 0.3\nwarmup = 30\nclip = 2.0\n",
                 0.05 + n as f64 / 1e6
             );
-            calls(&[
+            Say::tools([
                 ("write_file", json!({"path": "knobs.toml", "text": knobs})),
                 ("smoke", json!({})),
             ])
         }
-        4 => calls(&[(
+        4 => Say::tools([(
             "add_idea",
             json!({"text": format!("try {n}"), "reach": "parameter", "surface": "knobs"}),
         )]),
-        _ => calls(&[(
+        _ => Say::tools([(
             "submit",
             json!({"hypothesis": format!("less of the rate, {n}"), "direction": "decrease", "size": 0.1, "reach": "parameter"}),
         )]),

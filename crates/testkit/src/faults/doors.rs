@@ -3,15 +3,15 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Result;
-use empiric_core::{Budget, IdeaChange, IdeaNo, Reach, Sketch, TrialNo};
+use empiric_core::{Budget, IdeaChange, IdeaNo, Reach, Sketch, TrialNo, idea::Level};
 use empiric_doors::{Door, Point};
 use empiric_ledger::{Inbox, Request, Submission};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Setting, Table, events, history::History, left_running, state, verified};
 use crate::{
-    model::{Asked, ModelServer, Said, Say, ToolUse},
-    tasks::WINNING_KNOBS,
+    model::{Asked, ModelServer, Say},
+    tasks::{SMOKE, WINNING_KNOBS},
 };
 
 /// What makes the program end itself at a point; only programs built with debug assertions know it.
@@ -19,14 +19,6 @@ const CRASH_AT: &str = "EMPIRIC_CRASH_AT";
 /// Enough for some proposals and the closing comparison, in each of two arms; the trial handed in has one of its own.
 const TRIALS: u32 = 8;
 const ALL_TRIALS: u32 = 2 * TRIALS + 1;
-
-/// What a model has to try before it hands an edit in.
-const SMOKE: &str = r#"[[stage]]
-name = "smoke"
-run = ["sh", "train.sh"]
-limits = { wall = "10s" }
-
-"#;
 
 /// Lets one study die at every point of [`empiric_doors::ALL`] in turn, resumed by the same command each time.
 ///
@@ -98,8 +90,8 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
             text: point.to_string(),
             reach: Reach::Parameter,
             surface: None,
-            priority: empiric_core::idea::Level::default(),
-            risk: empiric_core::idea::Level::default(),
+            priority: Level::default(),
+            risk: Level::default(),
         },
     };
     let (drop, reason) = (IdeaNo(1), "enough of it".to_owned());
@@ -134,30 +126,21 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
 
 /// A model that turns a knob, tries it, and writes down what it thinks it has learnt before it hands it in.
 fn mind(asked: &Asked) -> Say {
-    // Another number in every conversation.
-    let number = asked.texts.iter().take(2).flat_map(|text| text.bytes());
-    let number = number.fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    let use_of = |name: &str, arguments: Value| ToolUse { name: name.to_owned(), arguments };
-    let calls = match asked.results {
-        0 => {
-            let rate = 0.2 + f64::from(number % 100_000) / 1e6;
-            let knobs =
-                format!("rate = {rate}\nwidth = 12\ndecay = 0.5\nwarmup = 30\nclip = 2.0\n");
-            vec![
-                use_of("write_file", json!({"path": "knobs.toml", "text": knobs})),
-                use_of("smoke", json!({})),
-                use_of(
-                    "add_insight",
-                    json!({"text": format!("rates, {number}"), "trials": ["t0"]}),
-                ),
-            ]
-        }
-        _ => vec![use_of(
+    let number = asked.number();
+    if asked.results > 0 {
+        let hypothesis = format!("more of the rate, {number}");
+        return Say::tool(
             "submit",
-            json!({"hypothesis": format!("more of the rate, {number}"), "direction": "decrease", "size": 0.1, "reach": "parameter"}),
-        )],
-    };
-    Say::Reply(Said { calls, ..Said::default() })
+            json!({"hypothesis": hypothesis, "direction": "decrease", "size": 0.1, "reach": "parameter"}),
+        );
+    }
+    let rate = 0.2 + number as f64 / 1e6;
+    let knobs = format!("rate = {rate}\nwidth = 12\ndecay = 0.5\nwarmup = 30\nclip = 2.0\n");
+    Say::tools([
+        ("write_file", json!({"path": "knobs.toml", "text": knobs})),
+        ("smoke", json!({})),
+        ("add_insight", json!({"text": format!("rates, {number}"), "trials": ["t0"]})),
+    ])
 }
 
 /// A trial that is kept for certain, so that there is a champion to close with, and not without a quarantine: it comes

@@ -210,11 +210,9 @@ impl Tally {
             match (cause, blame) {
                 ("evaluator_crash", Some(Blame::Evaluator)) => tally.by_evaluator += 1,
                 ("sandbox_failed", Some(Blame::Infra)) => tally.by_machine += 1,
-                _ => tally.own += 1,
-            }
-            let usual = ["evaluator_crash", "sandbox_failed"].contains(&cause);
-            if !usual && blame.is_some_and(|blame| blame != Blame::Edit) {
-                tally.others.push(format!("{trial} {cause}"));
+                (_, None | Some(Blame::Edit)) => tally.own += 1,
+                // Nothing else may spoil them; one that is here is missing from the search's.
+                (_, Some(_)) => tally.others.push(format!("{trial} {cause}")),
             }
         }
         tally

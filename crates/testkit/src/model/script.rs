@@ -72,6 +72,14 @@ impl Asked {
         })
     }
 
+    /// A number below 100,000 that stays the same through this conversation and is hardly that of another: which trial
+    /// it is for.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let bytes = self.texts.iter().take(2).flat_map(|text| text.bytes());
+        bytes.fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 100_000
+    }
+
     /// All texts in one.
     #[must_use]
     pub fn text(&self) -> String {
@@ -125,8 +133,14 @@ impl Say {
     /// A reply that calls one tool.
     #[must_use]
     pub fn tool(name: &str, arguments: Value) -> Self {
-        let call = ToolUse { name: name.to_owned(), arguments };
-        Self::Reply(Said { calls: vec![call], ..Said::default() })
+        Self::tools([(name, arguments)])
+    }
+
+    /// A reply that calls several tools, by their names and arguments.
+    #[must_use]
+    pub fn tools<'a>(calls: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        let call = |(name, arguments): (&str, Value)| ToolUse { name: name.to_owned(), arguments };
+        Self::Reply(Said { calls: calls.into_iter().map(call).collect(), ..Said::default() })
     }
 }
 
