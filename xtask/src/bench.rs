@@ -28,10 +28,17 @@ pub(crate) fn specialists(words: &[&str]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tuner and the policies against Optuna's samplers, where the truth is known.
+/// The tuner and the policies against Optuna's samplers, where the truth is known; with `--tasks`, the tuner on the bundled
+/// tasks.
 pub(crate) fn search(words: &[&str]) -> anyhow::Result<ExitCode> {
     let arena = build("empiric-arena", "empiric-arena", true)?;
-    let mut bench = command(&arena, words);
+    let real = words.contains(&"--tasks");
+    let mut bench = command(&arena, words.iter().filter(|word| **word != "--tasks"));
+    if real {
+        machine::ready()?;
+        let exe = build("empiric-cli", "empiric", true)?;
+        bench.arg("--tasks").arg(root().join("tasks")).arg("--exe").arg(exe);
+    }
     match optuna(&arena) {
         Some(python) => {
             bench.arg("--python").arg(python);

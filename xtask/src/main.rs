@@ -45,10 +45,18 @@ usage: cargo xtask <what>
   bench specialists [--trials N] [--slots N]
                     ten roles through a study of tasks/golf by a scripted model server: ownership, record, replay
   bench digest      what the digest that proposers read costs, and how large it is
-  bench search [--trials N] [--seeds N] [--only FUNCTION]
-                    tuner and policies against Optuna, on noisy functions written as recipes";
+  bench search [--tasks] [--trials N] [--seeds N] [--only NAME]
+                    tuner and policies against Optuna, on noisy functions written as recipes; with --tasks the tuner on
+                    the bundled tasks, which takes hours";
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        say(format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {

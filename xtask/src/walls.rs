@@ -24,7 +24,7 @@ const EDGES: [(&str, &[&str]); 23] = [
     ("search", &["core"]),
     ("ledger", &["core", "doors"]),
     ("lineage", &["core", "doors"]),
-    ("tasks", &["core"]),
+    ("tasks", &["core", "evaluate"]),
     ("llm", &["core"]),
     ("agents", &["core", "llm", "sandbox", "search"]),
     ("evaluate", &["core", "doors", "sandbox"]),
@@ -57,7 +57,13 @@ const EDGES: [(&str, &[&str]); 23] = [
             "lineage", "llm", "mcp", "report", "sandbox", "search", "serve", "tasks",
         ],
     ),
-    ("arena", &["agents", "core", "decide", "search"]),
+    (
+        "arena",
+        &[
+            "agents", "core", "decide", "engine", "evaluate", "ledger", "lineage", "sandbox",
+            "search", "tasks",
+        ],
+    ),
     (
         "bench",
         &["agents", "core", "engine", "evaluate", "ledger", "llm", "sandbox", "tasks", "testkit"],
@@ -134,8 +140,8 @@ const OWNED: [(&str, &[&str]); 25] = [
     (
         "tokio",
         &[
-            "bench", "cli", "engine", "executor", "export", "ledger", "llm", "mcp", "serve",
-            "testkit",
+            "arena", "bench", "cli", "engine", "executor", "export", "ledger", "llm", "mcp",
+            "serve", "testkit",
         ],
     ),
     ("toml_edit", &["agents"]),

@@ -31,6 +31,16 @@ pub trait Errands: Send + Sync {
     /// When it cannot be run here, in words for the proposer.
     fn rehearse(&self, parent: TrialNo, changes: &Changes) -> Result<Rehearsed, String>;
 
+    /// The text of a page of the web, of one of these hosts. One that was asked for in this trial before is answered from the
+    /// ledger.
+    ///
+    /// # Errors
+    /// Why there is none, in words for the proposer.
+    fn fetch(&self, url: &str, hosts: &[String]) -> Result<String, String> {
+        let _ = (url, hosts);
+        Err("no page is read here".to_owned())
+    }
+
     /// `files` under a unified or git diff.
     ///
     /// # Errors

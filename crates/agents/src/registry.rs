@@ -77,6 +77,8 @@ pub struct Kit {
     pub prompts: Prompts,
     /// The roles, where somebody wrote them; else they come from the task.
     pub roles: Option<Vec<Role>>,
+    /// Hosts whose pages of the web they may read.
+    pub web: Vec<String>,
 }
 
 impl Workbench<'_> {
@@ -90,7 +92,7 @@ impl Workbench<'_> {
         let roles = kit.roles.clone().unwrap_or_else(|| usual(self.task));
         let (prompts, models) = (kit.prompts.clone(), Arc::clone(&kit.models));
         let team = Specialists::new(&self.arm.proposer, roles, &kit.ids, prompts, channels, models);
-        Ok(Arc::new(team))
+        Ok(Arc::new(team.reading(kit.web.clone())))
     }
 
     /// One role for everything, whatever roster was written.

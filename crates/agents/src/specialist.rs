@@ -64,11 +64,19 @@ impl Specialists {
             models: models.iter().map(ToString::to_string).collect(),
             prompts: hashes.collect(),
             closed: channels.closed(),
+            web: Vec::new(),
             turns: TURNS,
             reply_tokens: REPLY_TOKENS,
             context: CONTEXT,
         };
         Self { name: name.to_owned(), team, prompts, channels, models: client }
+    }
+
+    /// With leave to read pages of the web, of these hosts.
+    #[must_use]
+    pub fn reading(mut self, web: Vec<String>) -> Self {
+        self.team.web = web;
+        self
     }
 
     /// The arm `name` as it was recorded, from its team and the texts of its prompts.

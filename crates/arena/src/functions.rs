@@ -3,40 +3,9 @@
 //! Sources: Surjanovic and Bingham, Virtual Library of Simulation Experiments (Branin, Hartmann, Rosenbrock, Rastrigin,
 //! Ackley); the mixed recipe is made up here. Domains are shifted so that literals are positive, as settings mostly are.
 
-use std::{collections::BTreeMap, f64::consts::PI, fmt::Write as _};
+use std::{f64::consts::PI, fmt::Write as _};
 
-/// A literal and where it may lie. Only searches that need bounds are told them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Literal {
-    /// Its name in the recipe.
-    pub(crate) name: &'static str,
-    /// What it is before any edit.
-    pub(crate) start: Start,
-}
-
-/// The literal of the unedited recipe, with its bounds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Start {
-    /// A real number: value, low, high, and whether it is a magnitude (searched on a log scale).
-    Real(f64, f64, f64, bool),
-    /// A whole number, in the same way.
-    Whole(i64, i64, i64, bool),
-    /// A switch.
-    Switch(bool),
-    /// One word of a list.
-    Word(&'static str, &'static [&'static str]),
-}
-
-/// A value of a literal as it stands in a recipe.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Setting {
-    Number(f64),
-    Switch(bool),
-    Word(String),
-}
-
-/// The literals of one recipe by name.
-pub(crate) type Settings = BTreeMap<String, Setting>;
+use crate::literal::{Literal, Setting, Settings, Start};
 
 /// A function to be minimised.
 pub(crate) struct Function {
@@ -56,13 +25,8 @@ impl Function {
     pub(crate) fn recipe(&self) -> String {
         let mut text = format!("\"\"\"{}, written as a recipe.\"\"\"\n\n", self.name);
         for literal in &self.literals {
-            let value = match literal.start {
-                Start::Real(value, ..) => format!("{value:?}"),
-                Start::Whole(value, ..) => value.to_string(),
-                Start::Switch(on) => if on { "True" } else { "False" }.to_owned(),
-                Start::Word(word, _) => format!("\"{word}\""),
-            };
-            writeln!(text, "{} = {value}", literal.name).ok();
+            let value = literal.start.setting();
+            writeln!(text, "{} = {}", literal.name, literal.start.written(&value)).ok();
         }
         for literal in &self.literals {
             if let Start::Word(_, words) = literal.start {

@@ -1,51 +1,91 @@
-//! Searches compared where the truth is known: the real policies, tuner and decisions against Optuna's samplers, on noisy
-//! standard functions written as recipes.
+//! Searches compared: the real policies, tuner and decisions against Optuna's samplers, on noisy standard functions written
+//! as recipes, where the truth is known, and on the bundled tasks, where it is measured.
 //!
-//! Everything runs in this process but Optuna. Prints figures and says of each claim whether they bear it out. Built and
+//! On functions everything runs in this process but Optuna; on tasks everything is run as people run it. Prints figures and says of each claim whether they bear it out. Built and
 //! run by `cargo xtask bench search`.
 
+mod each;
 mod functions;
+mod literal;
 mod optuna;
+mod spaces;
 mod table;
+mod tasks;
 mod world;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail};
 use empiric_agents::Tuner;
+use empiric_core::{TrialNo, seed};
 use empiric_search::POLICIES;
 
 use crate::{
+    each::each_seed,
     functions::{Function, functions},
     optuna::{METHODS, Optuna},
+    spaces::{Space, spaces},
     table::{Column, comparison, table},
-    world::{Found, Plan, search},
+    tasks::{Ground, tasks},
+    world::{Found, Plan, normal, search},
 };
 
 const USAGE: &str = "\
 usage: empiric-arena [--trials N] [--seeds N] [--python PROGRAM] [--only WORD]
+       empiric-arena --exe PROGRAM --tasks DIR --python PROGRAM [--trials N] [--seeds N] [--only WORD]
 
   --python  an interpreter that has optuna and cmaes; without it Optuna is left out
-  --only    functions whose name contains this";
+  --exe     the empiric that runs the studies of the bundled tasks
+  --tasks   where the bundled tasks are: these are compared, not functions
+  --only    functions, or tasks, whose name contains this";
 
 /// Slots that the regret of parallelism is read at; the first is what the others are compared with.
 const SLOTS: [usize; 3] = [1, 4, 16];
 
 /// What is asked on the command line.
+#[derive(Default)]
 struct Words {
-    trials: u32,
-    seeds: u64,
+    trials: Option<u32>,
+    seeds: Option<u64>,
     python: Option<PathBuf>,
+    exe: Option<PathBuf>,
+    tasks: Option<PathBuf>,
     only: String,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let words = read(std::env::args().skip(1))?;
-    let functions: Vec<Function> =
-        functions().into_iter().filter(|function| function.name.contains(&words.only)).collect();
-    match arena(&words, &functions) {
-        Err(error) if went_away(&error) => Ok(ExitCode::SUCCESS),
-        ended => ended.map(|()| ExitCode::SUCCESS),
+/// How much is run.
+#[derive(Clone, Copy)]
+struct Size {
+    trials: u32,
+    seeds: u64,
+}
+
+fn main() -> ExitCode {
+    let words = match read(std::env::args().skip(1)) {
+        Ok(words) => words,
+        Err(error) => {
+            talk(format!("error: {error:#}\n\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    let size = |trials, seeds| Size {
+        trials: words.trials.unwrap_or(trials),
+        seeds: words.seeds.unwrap_or(seeds),
+    };
+    let ended = match &words.tasks {
+        Some(dir) => bundled(&words, size(40, 10), dir),
+        None => arena(&words, size(100, 20)),
+    };
+    match ended {
+        Err(error) if !went_away(&error) => {
+            talk(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }
 
@@ -56,75 +96,116 @@ fn went_away(error: &anyhow::Error) -> bool {
 }
 
 fn read(mut words: impl Iterator<Item = String>) -> anyhow::Result<Words> {
-    let mut read = Words { trials: 100, seeds: 20, python: None, only: String::new() };
+    let mut read = Words::default();
     while let Some(name) = words.next() {
-        let value = words.next().with_context(|| format!("a value is missing; {USAGE}"))?;
-        match name.as_str() {
-            "--trials" => read.trials = value.parse().context("--trials is no number")?,
-            "--seeds" => read.seeds = value.parse().context("--seeds is no number")?,
-            "--python" => read.python = Some(value.into()),
-            "--only" => read.only = value,
-            _ => bail!("{name} is unknown; {USAGE}"),
+        if !["--trials", "--seeds", "--python", "--exe", "--tasks", "--only"].contains(&&*name) {
+            bail!("{name} is unknown");
         }
+        let value = words.next().with_context(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--trials" => read.trials = Some(value.parse().context("--trials is no number")?),
+            "--seeds" => read.seeds = Some(value.parse().context("--seeds is no number")?),
+            "--python" => read.python = Some(value.into()),
+            "--exe" => read.exe = Some(value.into()),
+            "--tasks" => read.tasks = Some(value.into()),
+            _ => read.only = value,
+        }
+    }
+    if read.tasks.is_some() && (read.exe.is_none() || read.python.is_none()) {
+        bail!("--tasks needs --exe and --python");
     }
     Ok(read)
 }
 
-fn arena(words: &Words, functions: &[Function]) -> anyhow::Result<()> {
+fn arena(words: &Words, size: Size) -> anyhow::Result<()> {
+    let functions: Vec<Function> =
+        functions().into_iter().filter(|function| function.name.contains(&words.only)).collect();
+    let names: Vec<&str> = functions.iter().map(|function| function.name).collect();
     let default = POLICIES[0].name;
-    let columns = policies(words, functions)?;
+    let columns = policies(size, &functions, &names)?;
     let ours = columns.iter().find(|column| column.name == default).context("no default policy")?;
     if let Some(python) = &words.python {
         let mut rivals = Vec::new();
         for method in METHODS {
-            rivals.push(rival(words, functions, python, method, method, |_| words.trials)?);
+            rivals.push(rival(size, &functions, python, method, method, |_| size.trials)?);
         }
         // A trial of ours is several measurements; so that nobody can say they decide it, TPE is given as many.
         let (means, name) = (&ours.evaluations, "tpe, same runs");
-        rivals.push(rival(words, functions, python, "tpe", name, |at| means[at])?);
+        rivals.push(rival(size, &functions, python, "tpe", name, |at| means[at])?);
         say(format!(
             "\nTuner with `{default}` beside Optuna: {} trials, {} seeds, one slot",
-            words.trials, words.seeds
+            size.trials, size.seeds
         ))?;
         say(
             "share of the possible gain that the final choice truly has; interquartile mean, 95 % interval",
         )?;
         let mut shown = vec![ours];
         shown.extend(&rivals);
-        say(table(functions, &shown))?;
-        say(comparison(functions, ours, &rivals[..METHODS.len()]))?;
+        say(table(&names, &shown))?;
+        say(comparison(&names, ours, &rivals[..METHODS.len()]))?;
     } else {
         say("\nOptuna is left out: no --python was given")?;
     }
-    parallel(words, functions, ours)
+    parallel(size, &functions, &names, ours)
+}
+
+/// The bundled tasks, really run.
+fn bundled(words: &Words, size: Size, dir: &Path) -> anyhow::Result<()> {
+    let spaces: Vec<Space> =
+        spaces().into_iter().filter(|space| space.task.contains(&words.only)).collect();
+    let names: Vec<&str> = spaces.iter().map(|space| space.task).collect();
+    let (exe, python) = (words.exe.as_deref(), words.python.as_deref());
+    let ground = Ground {
+        exe: exe.context("--exe is missing")?,
+        tasks: dir,
+        python: python.context("--python is missing")?,
+        trials: size.trials,
+        seeds: size.seeds,
+    };
+    let (columns, lines) = tasks(&ground, &spaces)?;
+    say(format!(
+        "\nTuner with `{}` beside Optuna on the bundled tasks: {} trials, {} seeds, one slot",
+        POLICIES[0].name, size.trials, size.seeds
+    ))?;
+    say("share of the largest gain that any search had, on seeds that none has seen")?;
+    say(table(&names, &columns.iter().collect::<Vec<_>>()))?;
+    for line in lines {
+        say(line)?;
+    }
+    say(comparison(&names, &columns[0], &columns[1..]))
 }
 
 /// Every policy with the tuner, one slot.
-fn policies(words: &Words, functions: &[Function]) -> anyhow::Result<Vec<Column>> {
+fn policies(size: Size, functions: &[Function], names: &[&str]) -> anyhow::Result<Vec<Column>> {
     let mut columns = Vec::new();
     for entry in POLICIES {
-        columns.push(own(words, functions, entry.name, 1)?);
+        columns.push(own(size, functions, entry.name, 1)?);
     }
     say(format!(
         "\nPolicies, the tuner as proposer: {} trials, {} seeds",
-        words.trials, words.seeds
+        size.trials, size.seeds
     ))?;
-    say(table(functions, &columns.iter().collect::<Vec<_>>()))?;
+    say(table(names, &columns.iter().collect::<Vec<_>>()))?;
     Ok(columns)
 }
 
 /// The default policy at other numbers of slots.
-fn parallel(words: &Words, functions: &[Function], alone: &Column) -> anyhow::Result<()> {
+fn parallel(
+    size: Size,
+    functions: &[Function],
+    names: &[&str],
+    alone: &Column,
+) -> anyhow::Result<()> {
     let mut columns = Vec::new();
     for slots in &SLOTS[1..] {
-        let mut column = own(words, functions, POLICIES[0].name, *slots)?;
+        let mut column = own(size, functions, POLICIES[0].name, *slots)?;
         column.name = format!("{slots} slots");
         columns.push(column);
     }
-    say(format!("\nRegret of parallelism: `{}`, {} trials each", POLICIES[0].name, words.trials))?;
+    say(format!("\nRegret of parallelism: `{}`, {} trials each", POLICIES[0].name, size.trials))?;
     let mut shown = vec![alone];
     shown.extend(&columns);
-    say(table(functions, &shown))?;
+    say(table(names, &shown))?;
     for column in shown {
         say(format!(
             "  {}: {:+.4} against one slot; {:.1} verdicts came in between ask and start",
@@ -136,44 +217,52 @@ fn parallel(words: &Words, functions: &[Function], alone: &Column) -> anyhow::Re
     Ok(())
 }
 
-fn own(
-    words: &Words,
-    functions: &[Function],
-    policy: &str,
-    slots: usize,
-) -> anyhow::Result<Column> {
+fn own(size: Size, functions: &[Function], policy: &str, slots: usize) -> anyhow::Result<Column> {
     let mut column = Column::new(policy);
     let mut stale = 0.0;
     for function in functions {
-        let runs = (0..words.seeds).map(|seed| {
-            search(function, Plan { policy, trials: words.trials, slots, seed }, &Tuner::default())
-        });
-        let runs: Vec<Found> = runs.collect::<anyhow::Result<_>>()?;
+        let run = |(): &mut (), seed| {
+            let plan = Plan { policy, trials: size.trials, slots, seed };
+            search(function, plan, &Tuner::default())
+        };
+        let runs: Vec<Found> = each_seed(size.seeds, || Ok(()), run)?;
         let replicates: u32 = runs.iter().map(|found| found.replicates).sum();
         stale += runs.iter().map(|found| found.staleness).sum::<f64>();
         column.evaluations.push(replicates / u32::try_from(runs.len().max(1))?);
         column.scores.push(runs.iter().map(|found| found.share).collect());
     }
-    column.staleness = stale / (words.seeds as f64 * functions.len() as f64);
+    column.staleness = stale / (size.seeds as f64 * functions.len() as f64);
     Ok(column)
 }
 
 fn rival(
-    words: &Words,
+    size: Size,
     functions: &[Function],
-    python: &std::path::Path,
+    python: &Path,
     method: &str,
     name: &str,
-    trials: impl Fn(usize) -> u32,
+    trials: impl Fn(usize) -> u32 + Sync,
 ) -> anyhow::Result<Column> {
     let mut column = Column::new(name);
-    let mut optuna = Optuna::start(python)?;
     for (at, function) in functions.iter().enumerate() {
-        let runs = (0..words.seeds).map(|seed| optuna.search(function, method, seed, trials(at)));
-        column.scores.push(runs.collect::<anyhow::Result<_>>()?);
+        let label = format!("noise {method} {}", function.name);
+        let run = |optuna: &mut Optuna, seed| {
+            let value = |n, settings: &_| {
+                let noise = normal(&mut seed::stream(seed, &label, TrialNo(n)));
+                Ok(function.truth(settings) + function.noise_sd() * noise)
+            };
+            let best = optuna.search(&function.literals, method, seed, trials(at), value)?;
+            Ok(function.share(&best))
+        };
+        column.scores.push(each_seed(size.seeds, || Optuna::start(python), run)?);
         column.evaluations.push(trials(at) + 1);
     }
     Ok(column)
+}
+
+/// Says something to whoever waits; a closed standard error loses it.
+pub(crate) fn talk(text: impl AsRef<str>) {
+    writeln!(std::io::stderr().lock(), "{}", text.as_ref()).ok();
 }
 
 /// Prints one line.

@@ -7,13 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use empiric_core::{TrialNo, seed};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    functions::{Function, Setting, Settings, Start},
-    world::normal,
-};
+use crate::literal::{Literal, Setting, Settings, Start};
 
 const DRIVER: &str = include_str!("optuna.py");
 
@@ -41,25 +37,25 @@ impl Optuna {
         Ok(Self { child, out, lines })
     }
 
-    /// One search: the share of the possible gain that what it ranks best truly has.
+    /// One search for the least value: what it ranks best after the unedited recipe and `trials` others. `value` is asked
+    /// for the value of each in turn.
     pub(crate) fn search(
         &mut self,
-        function: &Function,
+        literals: &[Literal],
         method: &str,
         seed: u64,
         trials: u32,
-    ) -> anyhow::Result<f64> {
-        let space: Vec<Value> = function.literals.iter().map(|l| bounds(l.name, l.start)).collect();
+        mut value: impl FnMut(u32, &Settings) -> anyhow::Result<f64>,
+    ) -> anyhow::Result<Settings> {
+        let space: Vec<Value> = literals.iter().map(|l| bounds(l.name, l.start)).collect();
         self.say(&json!({ "method": method, "seed": seed, "trials": trials, "space": space }))?;
-        let label = format!("noise {method} {}", function.name);
         for n in 0.. {
             let heard = self.hear()?;
             if let Some(best) = heard.get("best") {
-                return Ok(function.share(&settings(best)?));
+                return settings(best);
             }
             let asked = settings(heard.get("ask").context("Optuna asks for nothing")?)?;
-            let noise = normal(&mut seed::stream(seed, &label, TrialNo(n)));
-            let value = function.truth(&asked) + function.noise_sd() * noise;
+            let value = value(n, &asked)?;
             self.say(&json!({ "value": value }))?;
         }
         bail!("Optuna does not end")

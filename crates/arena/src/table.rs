@@ -6,8 +6,6 @@ use empiric_decide::aggregate::{
     Interval, bootstrap, bootstrap_pair, interquartile_mean, probability_of_improvement,
 };
 
-use crate::functions::Function;
-
 /// Bootstrap draws.
 const DRAWS: u32 = 2000;
 /// A difference smaller than this, in shares of the possible gain, is none.
@@ -18,9 +16,9 @@ const NOTHING: f64 = 0.005;
 pub(crate) struct Column {
     /// Its name.
     pub(crate) name: String,
-    /// Share of the possible gain by function and seed.
+    /// Share of the gain that was to be had, by row and seed.
     pub(crate) scores: Vec<Vec<f64>>,
-    /// Measurements made by function, on average.
+    /// Measurements made by row, on average.
     pub(crate) evaluations: Vec<u32>,
     /// Verdicts between ask and start, mean.
     pub(crate) staleness: f64,
@@ -32,20 +30,19 @@ impl Column {
         Self { name, scores: Vec::new(), evaluations: Vec::new(), staleness: 0.0 }
     }
 
-    /// Interquartile mean over all functions and seeds.
+    /// Interquartile mean over all rows and seeds.
     pub(crate) fn overall(&self) -> f64 {
         interquartile_mean(&self.scores)
     }
 }
 
-/// A row for each function and one for all of them.
-pub(crate) fn table(functions: &[Function], columns: &[&Column]) -> String {
+/// A row for each name and one for all of them.
+pub(crate) fn table(rows: &[&str], columns: &[&Column]) -> String {
     let mut text = format!("  {:<12}", "");
     for column in columns {
         write!(text, " {:>21}", column.name).ok();
     }
-    let rows = functions.iter().map(|function| function.name).enumerate();
-    for (at, name) in rows {
+    for (at, name) in rows.iter().enumerate() {
         write!(text, "\n  {name:<12}").ok();
         for column in columns {
             write!(text, " {:>21}", cell(&column.scores[at..=at])).ok();
@@ -68,13 +65,12 @@ fn cell(scores: &[Vec<f64>]) -> String {
     format!("{point:.3} [{low:.3} {high:.3}]")
 }
 
-/// Whether ours is not worse than the best rival on any function, and better on most.
-pub(crate) fn comparison(functions: &[Function], ours: &Column, rivals: &[Column]) -> String {
-    let mut text = String::from(
-        "  beside the best of them on each function: difference of interquartile means",
-    );
+/// Whether ours is not worse than the best rival in any row, and better in most.
+pub(crate) fn comparison(rows: &[&str], ours: &Column, rivals: &[Column]) -> String {
+    let mut text =
+        String::from("  beside the best of them in each row: difference of interquartile means");
     let (mut worse, mut better) = (Vec::new(), 0);
-    for (at, function) in functions.iter().enumerate() {
+    for (at, row) in rows.iter().enumerate() {
         let mean = |column: &Column| interquartile_mean(&column.scores[at..=at]);
         let Some(best) = rivals.iter().max_by(|a, b| mean(a).total_cmp(&mean(b))) else { continue };
         let difference = bootstrap_pair(
@@ -86,7 +82,7 @@ pub(crate) fn comparison(functions: &[Function], ours: &Column, rivals: &[Column
             2,
         );
         let word = if difference.high < -NOTHING {
-            worse.push(function.name);
+            worse.push(*row);
             "worse"
         } else if difference.low > 0.0 {
             better += 1;
@@ -98,7 +94,7 @@ pub(crate) fn comparison(functions: &[Function], ours: &Column, rivals: &[Column
         write!(
             text,
             "\n    {:<12} {point:+.3} [{low:+.3} {high:+.3}] {word} (than {})",
-            function.name, best.name
+            row, best.name
         )
         .ok();
     }
@@ -119,7 +115,7 @@ pub(crate) fn comparison(functions: &[Function], ours: &Column, rivals: &[Column
         )
         .ok();
     }
-    let count = functions.len();
+    let count = rows.len();
     let claim = |held: bool| if held { "holds" } else { "DOES NOT HOLD" };
     let which =
         if worse.is_empty() { String::new() } else { format!(": worse on {}", worse.join(", ")) };

@@ -155,6 +155,8 @@ impl<'a> World<'a> {
             for trial in open {
                 match next_step(&self.study, trial) {
                     Step::Conclude(outcome) => {
+                        // What was measured is news to a proposer that had run dry.
+                        self.barren = 0;
                         self.add(Event::Concluded { trial, outcome })?;
                         continue 'again;
                     }
@@ -240,8 +242,8 @@ impl<'a> World<'a> {
         let same = self.decided(&edit);
         self.trees.insert(trial, files);
         self.add(Event::Proposed { trial, edit })?;
-        self.barren = 0;
         if let Some(of) = same {
+            self.barren += 1;
             let failure = Failure::new(Phase::Static, Cause::DuplicateTree { of });
             self.add(Event::Concluded { trial, outcome: Outcome::Failed(failure) })?;
         }

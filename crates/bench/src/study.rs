@@ -14,8 +14,7 @@ use empiric_core::{
     study::{Arm, Rules, Settings},
 };
 use empiric_engine::{Ended, Engine, Layout, Notice, Options, Recorder};
-use empiric_evaluate::Installation;
-use empiric_tasks::{Environments, Loaded, Step, Watch};
+use empiric_tasks::{Loaded, Step};
 use tokio::sync::mpsc;
 
 use crate::task;
@@ -70,24 +69,12 @@ impl Bench {
         let level = found.best().context("no sandbox to be had: `empiric doctor` says why")?;
         let host = task::host(&self.loaded.root);
         let mut go_on = |_: Step<'_>| ControlFlow::Continue(());
-        let environment = Environments::new(&host).ensure(&self.loaded, &mut go_on)?;
-        let data = empiric_tasks::prepare(&self.loaded, &environment, &host, &mut go_on)?;
-        let watch = Watch::new(&self.loaded, &data, &environment, None)?;
+        let installed = empiric_tasks::install(&self.loaded, &host, &mut go_on)?;
         Ok(Options {
             layout: Layout::new(&self.dir),
             recipe: self.loaded.recipe_dir,
-            fixed: Arc::new(move || watch.fixed()),
-            installation: Installation {
-                task: Arc::new(self.loaded.task),
-                data_dir: self.loaded.root.clone(),
-                splits: None,
-                root: self.loaded.root,
-                path: environment.bin.into_iter().collect(),
-                read: environment.read_paths,
-                vars: environment.vars,
-                bare: None,
-                data: Vec::new(),
-            },
+            fixed: Arc::new(move || installed.watch.fixed()),
+            installation: installed.installation,
             settings: Settings {
                 seed: 0,
                 budget: Budget { trials: Some(self.trials), ..Budget::default() },

@@ -213,6 +213,7 @@ pub(crate) fn line(record: &Record, study: &Study) -> Option<String> {
         | Event::SegmentOpened { .. }
         | Event::Asked { .. }
         | Event::Rehearsed { .. }
+        | Event::Fetched { .. }
         | Event::Leased { .. }
         | Event::Measured { .. }
         | Event::Stopped { .. }

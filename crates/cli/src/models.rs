@@ -42,6 +42,9 @@ pub(crate) struct ModelArgs {
     /// A file of roles, in place of those that the task's surfaces give [default: roster.toml beside task.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) roster: Option<PathBuf>,
+    /// A host whose pages models may read while they propose, such as arxiv.org; each page is kept in the study
+    #[arg(long, value_name = "HOST", value_parser = empiric_llm::web::host, requires = "models")]
+    pub(crate) web: Vec<String>,
     /// The agent of `--arm command`: a program and its arguments, with {prompt} and {model} where they go
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     pub(crate) agent_cmd: Option<Words>,
@@ -124,7 +127,8 @@ pub(crate) fn staffing(args: &ModelArgs, about: &For<'_>) -> Result<Option<Staff
         let off = Arc::clone(&client);
         recorder.calls_off(Arc::new(move || off.cancel()));
         let roles = roles(args, about.task, about.root)?;
-        Some(Kit { ids, models: client, prompts: prompts(args)?, roles })
+        let web = args.web.clone();
+        Some(Kit { ids, models: client, prompts: prompts(args)?, roles, web })
     };
     let outfit = if agents {
         let brake = Brake::default();

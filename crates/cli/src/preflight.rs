@@ -1,7 +1,9 @@
 //! What `run` tries before a study begins: the canaries that end within moments. Their outcome is noted in the ledger.
 
-use empiric_core::{Blame, study::Fixed};
-use empiric_engine::{Edited, Options};
+use std::{path::Path, sync::Arc};
+
+use empiric_core::{Blame, Purpose, study::Fixed};
+use empiric_engine::{Edited, LocalRunner, Options, Rehearsal};
 use empiric_ledger::{Inbox, Reader, Request};
 use tokio::signal::unix;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +93,7 @@ fn tried(
         let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;
         let mut terminations = unix::signal(unix::SignalKind::terminate())?;
         let cancel = CancellationToken::new();
-        let rehearsal = empiric_engine::rehearse(options, dir.path(), edits, cancel.clone());
+        let rehearsal = rehearse(options, dir.path(), edits, cancel.clone());
         let mut rehearsal = std::pin::pin!(rehearsal);
         let ends = tokio::select! {
             ends = &mut rehearsal => return Ok(ends?),
@@ -101,4 +103,24 @@ fn tried(
         ends?;
         Err(Failure::say(Kind::Interrupted, "interrupted before the study began"))
     })
+}
+
+/// What becomes of each of `edits`: the failure it ends with, or none when it is measured.
+async fn rehearse(
+    options: &Options,
+    dir: &Path,
+    edits: Vec<Edited>,
+    cancel: CancellationToken,
+) -> Result<Vec<Option<empiric_core::Failure>>, empiric_engine::Error> {
+    let (exe, cgroup) = (options.exe.clone(), options.cgroup.clone());
+    let runner = LocalRunner::new(exe, options.level, cgroup, Arc::new(()), cancel);
+    let installation = options.installation.clone();
+    let mut rehearsal =
+        Rehearsal::open(dir, installation, &options.recipe, &options.gpus, runner).await?;
+    let seed = Purpose::Search.seed(options.settings.seed, 0);
+    let mut ends = Vec::new();
+    for edit in edits {
+        ends.push(rehearsal.measure(Some(edit), seed).await?.failure);
+    }
+    Ok(ends)
 }

@@ -10,9 +10,9 @@ use std::{
 };
 
 use empiric_engine::{Asked, Layout, QuickAsked};
-use empiric_evaluate::{Bare, DataEntry, Dealt, Installation};
+use empiric_evaluate::Installation;
 use empiric_sandbox::{Capabilities, Level, probe};
-use empiric_tasks::{Diagnostic, Environments, Host, Loaded, Quick, Step, Watch};
+use empiric_tasks::{Diagnostic, Host, Installed, Loaded, Quick, Step, Watch};
 use indicatif::ProgressBar;
 
 use crate::{
@@ -134,39 +134,12 @@ fn build(
             ControlFlow::Continue(())
         }
     };
-    let unusable = |error: empiric_tasks::Error| Failure::new(Kind::Input, error);
-    let environment = Environments::new(host).ensure(&loaded, &mut progress).map_err(unusable)?;
-    let data =
-        empiric_tasks::prepare(&loaded, &environment, host, &mut progress).map_err(unusable)?;
-    let bare =
-        empiric_tasks::bare(&loaded, &environment, &data, host, &mut progress).map_err(unusable)?;
+    let installed = empiric_tasks::install(&loaded, host, &mut progress)
+        .map_err(|error| Failure::new(Kind::Input, error))?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    let data_dir = data.entries.first().and_then(|entry| entry.path.parent());
-    let watch = Watch::new(&loaded, &data, &environment, bare.as_ref())?;
-    let installation = Installation {
-        task: Arc::new(loaded.task.clone()),
-        root: loaded.root.clone(),
-        path: environment.bin.iter().cloned().collect(),
-        read: environment.read_paths,
-        vars: environment.vars,
-        bare: bare.map(|bare| Bare {
-            path: vec![bare.bin],
-            read: bare.read_paths,
-            vars: bare.vars,
-        }),
-        splits: data
-            .splits
-            .as_ref()
-            .map(|dealt| Arc::new(Dealt::new(dealt.path.clone(), &dealt.assignment))),
-        data_dir: data_dir.map_or_else(|| loaded.root.clone(), Path::to_owned),
-        data: data
-            .entries
-            .into_iter()
-            .map(|entry| DataEntry { name: entry.name, path: entry.path, visible: entry.visible })
-            .collect(),
-    };
+    let Installed { installation, watch } = installed;
     Ok(Ready { loaded, installation, watch, quick })
 }
 

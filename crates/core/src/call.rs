@@ -134,6 +134,21 @@ pub struct Rehearsal {
     pub log: Option<String>,
 }
 
+/// A page of the web that a proposer asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Its place among the pages asked for by the proposer of its trial, from 0.
+    pub index: u32,
+    /// Its address.
+    pub url: String,
+    /// Its text as the proposer was given it, as a blob; none where there was no page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<BlobId>,
+    /// Why there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
 /// What calls amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Spending {

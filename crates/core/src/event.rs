@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ask, Budget, Call, Edit, Hunk, IdeaChange, IdeaNo, Insight, Outcome, Purpose, Quarantine,
-    Rehearsal, ReplicateId, Seed, Sketch, StudyId, Task, Team, TrialNo,
+    Ask, Budget, Call, Edit, Fetch, Hunk, IdeaChange, IdeaNo, Insight, Outcome, Purpose,
+    Quarantine, Rehearsal, ReplicateId, Seed, Sketch, StudyId, Task, Team, TrialNo,
     study::{Fixed, Settings},
     trial::Measured,
 };
@@ -102,6 +102,13 @@ pub enum Event {
         trial: TrialNo,
         /// What came of it.
         rehearsal: Rehearsal,
+    },
+    /// A proposer asked for a page of the web.
+    Fetched {
+        /// The trial.
+        trial: TrialNo,
+        /// What came of it.
+        fetch: Fetch,
     },
     /// An idea enters the library.
     IdeaAdded {
@@ -254,7 +261,7 @@ pub enum Event {
 
 impl Event {
     /// Every event's name.
-    pub const NAMES: [&'static str; 27] = [
+    pub const NAMES: [&'static str; 28] = [
         "study_opened",
         "session_started",
         "segment_opened",
@@ -263,6 +270,7 @@ impl Event {
         "staffed",
         "called",
         "rehearsed",
+        "fetched",
         "idea_added",
         "idea_changed",
         "learned",
@@ -296,6 +304,7 @@ impl Event {
             Self::Staffed { .. } => "staffed",
             Self::Called { .. } => "called",
             Self::Rehearsed { .. } => "rehearsed",
+            Self::Fetched { .. } => "fetched",
             Self::IdeaAdded { .. } => "idea_added",
             Self::IdeaChanged { .. } => "idea_changed",
             Self::Learned { .. } => "learned",
@@ -325,6 +334,7 @@ impl Event {
             Self::Asked { trial, .. }
             | Self::Called { trial, .. }
             | Self::Rehearsed { trial, .. }
+            | Self::Fetched { trial, .. }
             | Self::Proposed { trial, .. }
             | Self::Leased { trial, .. }
             | Self::Measured { trial, .. }

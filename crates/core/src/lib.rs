@@ -31,7 +31,7 @@ pub mod trial;
 
 pub use ablation::{Ablation, Hunk};
 pub use budget::{Budget, Cost};
-pub use call::{Call, CallFault, Caller, Rehearsal, Spending};
+pub use call::{Call, CallFault, Caller, Fetch, Rehearsal, Spending};
 pub use course::{Complexity, Course};
 pub use event::{Event, Record};
 pub use globs::Globs;

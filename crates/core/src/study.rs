@@ -195,6 +195,7 @@ impl Study {
                     edit: None,
                     calls: Vec::new(),
                     rehearsals: Vec::new(),
+                    fetches: Vec::new(),
                     replicates: Vec::new(),
                     quarantine: None,
                     outcome: None,
@@ -218,6 +219,9 @@ impl Study {
                 self.trial_mut(*trial).map_err(fail)?.rehearsals.push(rehearsal.clone());
                 self.cost += Cost { wall_s: 0.0, ..rehearsal.cost };
                 self.progress(*trial, |own| own.spends(rehearsal.cost));
+            }
+            Event::Fetched { trial, fetch } => {
+                self.trial_mut(*trial).map_err(fail)?.fetches.push(fetch.clone());
             }
             Event::Staffed { .. }
             | Event::IdeaAdded { .. }

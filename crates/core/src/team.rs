@@ -38,6 +38,9 @@ pub struct Team {
     /// Channels of the digest that are closed, by name, with the tools that would leak them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closed: Vec<String>,
+    /// Hosts whose pages of the web may be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub web: Vec<String>,
     /// Most turns of one session.
     pub turns: u32,
     /// Most tokens that one reply may have.

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Call, CommitId, Cost, Failure, Inspection, Lines, Measurement, Outcome, Purpose, Quarantine,
-    Rehearsal, ReplicateId, Seed, Split, Thought, TreeId, TrialNo,
+    Call, CommitId, Cost, Failure, Fetch, Inspection, Lines, Measurement, Outcome, Purpose,
+    Quarantine, Rehearsal, ReplicateId, Seed, Split, Thought, TreeId, TrialNo,
 };
 
 /// What a proposer believes and why the edit is worth measuring.
@@ -250,6 +250,9 @@ pub struct Trial {
     /// Smoke stages run for its proposer, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rehearsals: Vec<Rehearsal>,
+    /// Pages of the web that its proposer asked for, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetches: Vec<Fetch>,
     /// Its replicates, in the order they were leased.
     pub replicates: Vec<Replicate>,
     /// Why it may be kept only after a second measurement, if so.

@@ -47,7 +47,7 @@ pub enum Door {
 }
 
 /// Every door, in the order of a study's life.
-pub const ALL: [Door; 42] = [
+pub const ALL: [Door; 43] = [
     Door::StudyFile,
     Door::Recover,
     Door::Append("study_opened"),
@@ -68,6 +68,7 @@ pub const ALL: [Door; 42] = [
     Door::Append("asked"),
     Door::Append("called"),
     Door::Append("rehearsed"),
+    Door::Append("fetched"),
     Door::Append("idea_added"),
     Door::Append("idea_changed"),
     Door::Append("learned"),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use empiric_core::{Event, TrialNo, study::State};
+use empiric_core::{Event, Failure, TrialNo, study::State};
 
 use crate::{
     Error,
     budget::{self, Room},
-    dispatcher::{Engine, Input},
+    dispatcher::{BREAKER, Engine, Input},
 };
 
 /// Proposals in a row that came to nothing, after which a proposer is exhausted.
@@ -48,10 +48,33 @@ impl Engine {
                 "the proposer has nothing left to try ({EXHAUSTED} proposals came to nothing)"
             ));
         }
+        if let Some(failure) = self.mute(arm) {
+            return Room::Spent(unproposed(failure));
+        }
         match empiric_search::dry(&self.study.of_arm(arm)) {
             Some(why) => Room::Spent(why),
             None => self.meter.room(&self.study, arm, self.pool.names().len()),
         }
+    }
+
+    /// Ends the session when no arm has anybody left who can be asked; says why. Where one can, those that cannot have no
+    /// room (see [`Self::room`]).
+    pub(crate) async fn unproposable(&mut self) -> Result<Option<String>, Error> {
+        let arms = self.study.settings().arms.iter();
+        let mut failures = arms.map(|arm| self.mute(&arm.name));
+        let Some(Some(failure)) = failures.next() else { return Ok(None) };
+        if failures.any(|failure| failure.is_none()) {
+            return Ok(None);
+        }
+        let why = unproposed(failure);
+        self.give_up(&why).await?;
+        Ok(Some(why))
+    }
+
+    /// The last failure of an arm that could not be asked so often that it is asked no more.
+    fn mute(&self, arm: &str) -> Option<&Failure> {
+        let failures = self.unproposed.get(arm)?;
+        failures.last().filter(|_| failures.len() >= BREAKER)
     }
 
     /// What was good enough, if anything is: one arm that reaches it ends the study.
@@ -138,5 +161,18 @@ impl Engine {
             let made = workshop.propose(&*proposer, no, &trial.ask, &study, at, counter);
             inputs.send(Input::Proposed(no, made)).ok();
         });
+    }
+}
+
+/// Why an arm is asked no more.
+fn unproposed(failure: &Failure) -> String {
+    format!("{BREAKER} trials in a row could not be proposed: {}", told(failure))
+}
+
+/// A failure, with what it says.
+pub(crate) fn told(failure: &Failure) -> String {
+    match failure.excerpt.trim() {
+        "" => failure.to_string(),
+        excerpt => format!("{failure}: {excerpt}"),
     }
 }

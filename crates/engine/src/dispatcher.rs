@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, Options,
+    asking::told,
     budget::{Meter, Room},
     propose::Workshop,
     served::{Answer, Deed, Served},
@@ -29,8 +30,9 @@ use crate::{
 
 /// How often the inbox is looked into.
 const INBOX: std::time::Duration = std::time::Duration::from_millis(100);
-/// Trials in a row that the evaluator or the machine spoilt, after which going on would waste the night.
-const BREAKER: u32 = 5;
+/// Trials in a row that the evaluator or the machine spoilt, or that nobody could be asked to propose, after which going on
+/// would waste the night.
+pub(crate) const BREAKER: usize = 5;
 /// What a session can be told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Control {
@@ -80,10 +82,12 @@ pub struct Engine {
     /// Proposals under way, with their arms.
     pub(crate) proposing: BTreeMap<TrialNo, String>,
     pub(crate) stopping: Option<(Control, String)>,
-    pub(crate) spoilt: u32,
+    /// Trials in a row that the evaluator or the machine spoilt.
+    pub(crate) spoilt: Vec<Failure>,
     /// Proposals in a row that came to nothing, by arm.
     pub(crate) barren: BTreeMap<String, u32>,
-    pub(crate) last_spoiler: Option<Failure>,
+    /// Proposals in a row that failed for no fault of the proposal, by arm.
+    pub(crate) unproposed: BTreeMap<String, Vec<Failure>>,
     pub(crate) served: Served,
     /// What arms saw when trials that have no edit yet were asked for.
     pub(crate) asked: BTreeMap<TrialNo, Study>,
@@ -202,23 +206,22 @@ impl Engine {
                 Judged::Wanted(wanted) => break wanted,
             }
         };
-        if self
-            .study
-            .trial(TrialNo::BASELINE)
-            .is_some_and(|trial| matches!(trial.outcome, Some(Outcome::Failed(_))))
+        if let Some(outcome) =
+            self.study.trial(TrialNo::BASELINE).and_then(|trial| trial.outcome.as_ref())
+            && let Outcome::Failed(failure) = outcome
         {
-            return Ok(Some(self.broken("the baseline cannot be measured").await?));
+            let why = format!("the baseline cannot be measured: {failure}\n{}", failure.excerpt);
+            return Ok(Some(self.broken(why.trim()).await?));
         }
-        if self.spoilt >= BREAKER {
-            let proposing = |failure: &Failure| failure.phase == Phase::Propose;
-            if self.last_spoiler.as_ref().is_some_and(proposing) {
-                let what = format!("{BREAKER} trials in a row could not be proposed");
-                let why = self.give_up(&what).await?;
-                return Ok(Some(Ended::Unasked(why)));
-            }
+        if let Some(why) = self.unproposable().await? {
+            return Ok(Some(Ended::Unasked(why)));
+        }
+        if let [.., spoiler] = &self.spoilt[..]
+            && self.spoilt.len() >= BREAKER
+        {
             let why =
                 format!("{BREAKER} trials in a row were spoilt by the evaluator or the machine");
-            return Ok(Some(self.broken(&why).await?));
+            return Ok(Some(self.broken(&format!("{why}: {}", told(spoiler))).await?));
         }
         if let Some((_, why)) = &self.stopping {
             // Proposals of models are called off, and end with what they have cost so far.
@@ -294,18 +297,24 @@ impl Engine {
     async fn conclude(&mut self, trial: TrialNo, outcome: Outcome) -> Result<(), Error> {
         if let Some(made) = self.study.trial(trial).filter(|_| trial != TrialNo::BASELINE) {
             let barren = self.barren.entry(made.arm.clone()).or_default();
+            let unproposed = self.unproposed.entry(made.arm.clone()).or_default();
+            let proposing =
+                |failure: &Failure| matches!(failure.phase, Phase::Propose | Phase::Static);
             match &outcome {
                 Outcome::Failed(failure) if failure.blame.spares_the_trial() => {
-                    self.spoilt += 1;
-                    self.last_spoiler = Some(failure.clone());
+                    let spoilt = match failure.phase == Phase::Propose {
+                        true => unproposed,
+                        false => &mut self.spoilt,
+                    };
+                    spoilt.push(failure.clone());
                 }
-                Outcome::Failed(failure)
-                    if failure.phase == Phase::Propose || failure.phase == Phase::Static =>
-                {
+                Outcome::Failed(failure) if proposing(failure) => {
+                    unproposed.clear();
                     *barren += 1;
                 }
                 Outcome::Valid { .. } | Outcome::Failed(_) => {
-                    self.spoilt = 0;
+                    unproposed.clear();
+                    self.spoilt.clear();
                     *barren = 0;
                 }
             }
@@ -316,20 +325,13 @@ impl Engine {
         Ok(())
     }
 
-    async fn broken(&mut self, what: &str) -> Result<Ended, Error> {
-        Ok(Ended::Broken(self.give_up(what).await?))
+    async fn broken(&mut self, why: &str) -> Result<Ended, Error> {
+        self.give_up(why).await?;
+        Ok(Ended::Broken(why.to_owned()))
     }
 
-    /// Ends the session because nothing can be learnt; says why.
-    async fn give_up(&mut self, what: &str) -> Result<String, Error> {
-        let baseline = self.study.trial(TrialNo::BASELINE).and_then(|trial| trial.outcome.as_ref());
-        let why = match (baseline, &self.last_spoiler) {
-            (Some(Outcome::Failed(failure)), _) => format!("{failure}\n{}", failure.excerpt),
-            (_, Some(failure)) if failure.excerpt.is_empty() => failure.to_string(),
-            (_, Some(failure)) => format!("{failure}: {}", failure.excerpt),
-            (_, None) => String::new(),
-        };
-        let why = format!("{what}: {}", why.trim());
+    /// Ends the session because nothing can be learnt.
+    pub(crate) async fn give_up(&mut self, why: &str) -> Result<(), Error> {
         self.runner.cancel();
         let fenced = self.study.leases().iter().map(|(replicate, trial)| Event::Fenced {
             replicate: *replicate,
@@ -337,9 +339,8 @@ impl Engine {
             reason: "the session stops".to_owned(),
         });
         let mut events: Vec<Event> = fenced.collect();
-        events.push(Event::Stopped { by: why.clone() });
-        self.commit(events).await?;
-        Ok(why)
+        events.push(Event::Stopped { by: why.to_owned() });
+        self.commit(events).await
     }
 
     /// The closing comparison of champions and baseline; the session ends when it is done.

@@ -8,11 +8,12 @@ use std::{
 
 use empiric_agents::{Changes, Errands, Files, Halt, Rehearsed};
 use empiric_core::{
-    BlobId, Cause, Failure, Insight, Outcome, Phase, Rehearsal, Sketch, Study, TreeId, TrialNo,
-    Verdict,
+    BlobId, Cause, Failure, Fetch, Insight, Outcome, Phase, Rehearsal, Sketch, Study, TreeId,
+    TrialNo, Verdict,
 };
 use empiric_ledger::Blobs;
 use empiric_lineage::{Rules, Store};
+use empiric_llm::web;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -35,6 +36,8 @@ pub(crate) struct Counter {
     pub(crate) called: u32,
     /// Rehearsals that were recorded for this trial, and how many were asked for again.
     pub(crate) rehearsed: Mutex<(Vec<Rehearsal>, usize)>,
+    /// Pages that were recorded for this trial, and how many were asked for.
+    pub(crate) fetched: Mutex<(Vec<Fetch>, usize)>,
 }
 
 impl Counter {
@@ -78,11 +81,21 @@ impl Counter {
         }
     }
 
-    fn recorded(&self) -> Option<Rehearsal> {
-        let mut rehearsed = self.rehearsed.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = rehearsed.0.get(rehearsed.1).cloned()?;
-        rehearsed.1 += 1;
-        Some(next)
+    /// Asks for a page and has what came of it written down.
+    fn get(&self, index: u32, url: &str, hosts: &[String]) -> Result<Fetch, String> {
+        let line = self.line.as_ref().ok_or("it is not on the record")?;
+        let came = tokio::runtime::Handle::current().block_on(web::page(url, hosts));
+        let kept = came.and_then(|text| {
+            self.blobs.put(text.as_bytes()).map_err(|error| format!("it cannot be kept: {error}"))
+        });
+        let (page, fault) = match kept {
+            Ok(page) => (Some(page), None),
+            Err(why) => (None, Some(why)),
+        };
+        let fetch = Fetch { index, url: url.to_owned(), page, fault };
+        let deed = Deed::Fetched { trial: self.trial, fetch: fetch.clone() };
+        done(line, deed).map_err(|_| "the session ends")?;
+        Ok(fetch)
     }
 
     fn told(&self, rehearsal: Rehearsal) -> Rehearsed {
@@ -91,6 +104,15 @@ impl Counter {
         let output = String::from_utf8_lossy(&bytes).into_owned();
         Rehearsed { failure: rehearsal.failure, output, wall_s: rehearsal.cost.wall_s }
     }
+}
+
+/// The next of what is on record; or how many that was, where all of it was asked for.
+fn next<T: Clone>(record: &Mutex<(Vec<T>, usize)>) -> Result<T, usize> {
+    let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+    let (all, at) = &mut *record;
+    let found = all.get(*at).cloned().ok_or(*at);
+    *at += 1;
+    found
 }
 
 /// The failure of a proposal that could not be made because the session ends: its trial stays open.
@@ -122,7 +144,7 @@ impl Errands for Counter {
     }
 
     fn rehearse(&self, parent: TrialNo, changes: &Changes) -> Result<Rehearsed, String> {
-        if let Some(rehearsal) = self.recorded() {
+        if let Ok(rehearsal) = next(&self.rehearsed) {
             return Ok(self.told(rehearsal));
         }
         let (_, tree) = self.tree(parent, changes).map_err(|failure| failure.to_string())?;
@@ -131,6 +153,20 @@ impl Errands for Counter {
         line.send(Input::Rehearse(self.trial, tree, sender)).map_err(|_| "the session ends")?;
         let rehearsal = receiver.blocking_recv().map_err(|_| "the session ends")?;
         Ok(self.told(rehearsal?))
+    }
+
+    fn fetch(&self, url: &str, hosts: &[String]) -> Result<String, String> {
+        let fetch = match next(&self.fetched) {
+            Ok(fetch) => fetch,
+            Err(index) => self.get(u32::try_from(index).unwrap_or(u32::MAX), url, hosts)?,
+        };
+        match (fetch.page, fetch.fault) {
+            (Some(page), _) => {
+                let bytes = self.blobs.get(page).map_err(|error| error.to_string())?;
+                Ok(String::from_utf8_lossy(&bytes).into_owned())
+            }
+            (None, fault) => Err(fault.unwrap_or_default()),
+        }
     }
 
     fn patch(&self, files: &Files, patch: &str) -> Result<Files, String> {

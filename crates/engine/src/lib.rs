@@ -33,9 +33,10 @@ use empiric_sandbox::{Cgroup, Level};
 
 pub use desk::{Desk, DeskError, Draft, Fitting, Form, Handle, Standing, named};
 pub use dispatcher::{Control, Ended, Engine, Notice};
+pub use empiric_executor::LocalRunner;
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
 pub use recorder::Recorder;
-pub use rehearse::{Edited, rehearse};
+pub use rehearse::{Edited, Rehearsal};
 pub use rerun::{Replayed, replay};
 pub use verify::{Checked, Fault, Verification, verify};
 

@@ -1,82 +1,85 @@
-//! A rehearsal: edits whose outcome is known go through store, rules and one replicate each, before a study begins.
+//! A rehearsal: edits go through store, rules and one replicate each, without a study.
 //!
 //! Nothing of it enters a ledger; what it finds is for whoever is about to spend a night.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use empiric_core::{Failure, Purpose};
-use empiric_executor::{LocalRunner, Logs, Pool};
+use empiric_core::{Seed, TreeId, trial::Measured};
+use empiric_evaluate::Installation;
+use empiric_executor::{LocalRunner, Pool, Slot};
 use empiric_lineage::{Import, Rules, Store};
-use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Options, dispatcher::blocking};
+use crate::{Error, dispatcher::blocking};
 
 /// What each path becomes; none is a file taken away.
 pub type Edited = BTreeMap<String, Option<String>>;
 
-/// Nobody reads them.
-struct NoLogs;
-
-impl Logs for NoLogs {
-    fn keep(&self, _: &str) -> Option<empiric_core::BlobId> {
-        None
-    }
+/// An unedited recipe in a store of its own, and one slot to run edits of it in.
+pub struct Rehearsal {
+    installation: Installation,
+    rules: Arc<Rules>,
+    store: Arc<Store>,
+    base: TreeId,
+    slot: Slot,
+    runner: LocalRunner,
 }
 
-/// What becomes of each of `edits` to the unedited recipe: the failure it ends with, or none when it is measured.
-///
-/// Works in `dir`, which the caller removes. When `cancel` is called, what runs ends and the failures say so.
-///
-/// # Errors
-/// When the recipe cannot be imported, or `dir` not be written.
-pub async fn rehearse(
-    options: &Options,
-    dir: &Path,
-    edits: Vec<Edited>,
-    cancel: CancellationToken,
-) -> Result<Vec<Option<Failure>>, Error> {
-    let task = &options.installation.task;
-    let rules = Arc::new(Rules::new(task)?);
-    let gpus = task.stages.iter().map(|stage| stage.command.limits.gpus).max().unwrap_or(0);
-    let mut pool = Pool::local(&dir.join("slots"), 1, gpus as usize, &options.gpus)?;
-    let runner = LocalRunner::new(
-        options.exe.clone(),
-        options.level,
-        options.cgroup.clone(),
-        Arc::new(NoLogs),
-        cancel,
-    );
-    let (path, recipe) = (dir.join("store.git"), options.recipe.clone());
-    let (store, base) = blocking(move || {
-        let store = Store::init(&path)?;
-        let base = store.import(&recipe, &Import::default())?;
-        Ok::<_, Error>((Arc::new(store), base))
-    })
-    .await??;
-    let seed = Purpose::Search.seed(options.settings.seed, 0);
-    let mut ends = Vec::new();
-    for edit in edits {
-        let Some(slot) = pool.take(base) else { break };
-        let (store, rules) = (Arc::clone(&store), Arc::clone(&rules));
-        let recipe = slot.dirs.recipe.clone();
+impl Rehearsal {
+    /// Imports `recipe` and makes a slot, both in `dir`, which the caller removes.
+    ///
+    /// # Errors
+    /// When the recipe cannot be imported, `dir` not be written, or GPUs are lacking.
+    pub async fn open(
+        dir: &Path,
+        installation: Installation,
+        recipe: &Path,
+        gpus: &[u32],
+        runner: LocalRunner,
+    ) -> Result<Self, Error> {
+        let rules = Arc::new(Rules::new(&installation.task)?);
+        let each = installation.task.gpus() as usize;
+        let slots = dir.join("slots");
+        let (path, recipe) = (dir.join("store.git"), recipe.to_owned());
+        let (store, base) = blocking(move || {
+            let store = Store::init(&path)?;
+            let base = store.import(&recipe, &Import::default())?;
+            Ok::<_, Error>((Arc::new(store), base))
+        })
+        .await??;
+        let mut pool = Pool::local(&slots, 1, each, gpus)?;
+        let slot = pool.take(base).ok_or_else(|| std::io::Error::other("there is no slot"))?;
+        Ok(Self { installation, rules, store, base, slot, runner })
+    }
+
+    /// Measures the recipe with `edit` in it once, under `seed`; without any edit, the recipe as it is.
+    ///
+    /// # Errors
+    /// When the edit does not fit, or a directory cannot be written. What becomes of the edit is in the result.
+    pub async fn measure(&mut self, edit: Option<Edited>, seed: Seed) -> Result<Measured, Error> {
+        let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
+        let (base, recipe) = (self.base, self.slot.dirs.recipe.clone());
         let refused = blocking(move || {
-            let edit = edit.into_iter().map(|(path, text)| (path, text.map(String::into_bytes)));
-            let tree = store.apply(base, &edit.collect())?;
-            let refused = rules.check(&store, base, tree, None)?;
+            let (tree, refused) = match edit {
+                None => (base, None),
+                Some(edit) => {
+                    let bytes = |text: Option<String>| text.map(String::into_bytes);
+                    let edit = edit.into_iter().map(|(path, text)| (path, bytes(text)));
+                    let tree = store.apply(base, &edit.collect())?;
+                    (tree, rules.check(&store, base, tree, None)?)
+                }
+            };
             if refused.is_none() {
                 store.materialize(tree, &recipe, None)?;
             }
             Ok::<_, Error>(refused)
         })
         .await??;
-        ends.push(match refused {
-            Some(failure) => Some(failure),
+        Ok(match refused {
+            Some(_) => Measured { failure: refused, ..Measured::default() },
             None => {
-                let installation = &options.installation;
-                empiric_evaluate::measure(&runner, installation, &slot.dirs, seed).await.failure
+                let (installation, dirs) = (&self.installation, &self.slot.dirs);
+                empiric_evaluate::measure(&self.runner, installation, dirs, seed).await
             }
-        });
-        pool.give(slot);
+        })
     }
-    Ok(ends)
 }

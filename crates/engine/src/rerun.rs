@@ -142,6 +142,7 @@ impl House<'_> {
             line: None,
             called: 0,
             rehearsed: Mutex::new((trial.rehearsals.clone(), 0)),
+            fetched: Mutex::new((trial.fetches.clone(), 0)),
         };
         let made = self.workshop.draft(&*proposer, no, &trial.ask, &seen, Arc::new(counter));
         let apart = |edit: &Edit| Edit { commit: CommitId([0; 20]), ..edit.clone() };

@@ -8,7 +8,8 @@ use std::{
 
 use empiric_agents::{Errands, Halt};
 use empiric_core::{
-    Call, Event, Insight, Purpose, Rehearsal, Sketch, Study, TreeId, Trial, TrialNo, study::State,
+    Call, Event, Fetch, Insight, Purpose, Rehearsal, Sketch, Study, TreeId, Trial, TrialNo,
+    study::State,
 };
 use empiric_executor::Slot;
 use empiric_ledger::Blobs;
@@ -28,6 +29,7 @@ pub(crate) enum Deed {
     Called(TrialNo, Call),
     Idea { trial: TrialNo, by: String, sketch: Sketch },
     Insight { trial: TrialNo, by: String, insight: Insight },
+    Fetched { trial: TrialNo, fetch: Fetch },
 }
 
 /// The session ended before it was written.
@@ -72,6 +74,7 @@ impl Engine {
         let library = self.study.library();
         let events = match deed {
             Deed::Called(trial, call) => vec![Event::Called { trial, call }],
+            Deed::Fetched { trial, fetch } => vec![Event::Fetched { trial, fetch }],
             Deed::Idea { trial, by, sketch } => {
                 let arm = self.study.trial(trial).map(|trial| trial.arm.clone());
                 let text = empiric_core::idea::worded(&sketch.text);
@@ -202,6 +205,7 @@ impl Engine {
             line: Some(self.inputs.0.clone()),
             called: trial.calls.iter().map(|call| call.index + 1).max().unwrap_or_default(),
             rehearsed: Mutex::new((trial.rehearsals.clone(), 0)),
+            fetched: Mutex::new((trial.fetches.clone(), 0)),
         })
     }
 

@@ -25,6 +25,13 @@ pub trait Logs: Send + Sync {
     fn keep(&self, text: &str) -> Option<BlobId>;
 }
 
+/// Nobody reads them.
+impl Logs for () {
+    fn keep(&self, _: &str) -> Option<BlobId> {
+        None
+    }
+}
+
 /// Runs units on this machine.
 #[derive(Clone)]
 pub struct LocalRunner {

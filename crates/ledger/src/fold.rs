@@ -45,6 +45,7 @@ fn asked(record: Record) -> Result<Trial, Error> {
         edit: None,
         calls: Vec::new(),
         rehearsals: Vec::new(),
+        fetches: Vec::new(),
         replicates: Vec::new(),
         quarantine: None,
         outcome: None,
@@ -57,6 +58,7 @@ fn take(held: &mut Trial, record: Record, segment: Option<u32>) {
     match record.event {
         Event::Called { call, .. } => held.calls.push(call),
         Event::Rehearsed { rehearsal, .. } => held.rehearsals.push(rehearsal),
+        Event::Fetched { fetch, .. } => held.fetches.push(fetch),
         Event::Proposed { edit, .. } => held.edit = Some(edit),
         Event::Leased { replicate, trial, purpose, index, seed, slot } => {
             held.replicates.push(Replicate {

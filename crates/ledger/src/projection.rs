@@ -206,6 +206,7 @@ fn apply(db: &Connection, record: &Record) -> Result<(), Refusal> {
             touch(db, *trial, seq)?;
         }
         Event::Rehearsed { trial, .. }
+        | Event::Fetched { trial, .. }
         | Event::Quarantined { trial, .. }
         | Event::Pinned { trial, .. }
         | Event::Unpinned { trial, .. }

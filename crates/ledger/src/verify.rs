@@ -196,6 +196,7 @@ impl Check {
                 logs.extend(result.units.iter().filter_map(|unit| unit.log.as_ref()));
             }
             Event::Rehearsed { rehearsal, .. } => logs.extend(&rehearsal.log),
+            Event::Fetched { fetch, .. } => named.extend(fetch.page),
             Event::Called { call, .. } => named.extend([call.request, call.answer]),
             Event::Staffed { team, .. } => named.extend(team.prompts.values()),
             Event::StudyOpened { .. }

@@ -131,7 +131,7 @@ pub(crate) async fn ask(
 }
 
 /// The bytes of a body; with a fault where they end too early, what came until then.
-async fn collect(
+pub(crate) async fn collect(
     stream: impl Stream<Item = reqwest::Result<Bytes>>,
     most: usize,
     idle: Duration,
@@ -209,7 +209,7 @@ fn stalled() -> Fault {
 }
 
 /// Without the URL, in which some put keys.
-fn network(error: &reqwest::Error) -> Fault {
+pub(crate) fn network(error: &reqwest::Error) -> Fault {
     let mut message = String::new();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(error) = cause {

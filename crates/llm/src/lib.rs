@@ -22,6 +22,7 @@ mod purse;
 mod said;
 mod secret;
 mod tape;
+pub mod web;
 mod wire;
 
 pub use catalogue::{Catalogue, CatalogueError, KeySource, Provider};

@@ -91,6 +91,7 @@ impl Memory {
             | Event::Staffed { .. }
             | Event::Called { .. }
             | Event::Rehearsed { .. }
+            | Event::Fetched { .. }
             | Event::IdeaAdded { .. }
             | Event::IdeaChanged { .. }
             | Event::Learned { .. }

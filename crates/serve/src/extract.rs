@@ -114,6 +114,7 @@ fn renumbered(mut record: Record, seq: u64, members: &[TrialNo]) -> Record {
         }
         Event::Called { trial, .. }
         | Event::Rehearsed { trial, .. }
+        | Event::Fetched { trial, .. }
         | Event::Measured { trial, .. }
         | Event::Fenced { trial, .. }
         | Event::Quarantined { trial, .. }

@@ -151,6 +151,7 @@ impl Held {
                 | Event::Staffed { .. }
                 | Event::Called { .. }
                 | Event::Rehearsed { .. }
+                | Event::Fetched { .. }
                 | Event::IdeaAdded { .. }
                 | Event::IdeaChanged { .. }
                 | Event::Learned { .. }

@@ -51,7 +51,9 @@ impl Session<'_> {
         let space =
             Workspace::new(self.brief.study.task(), self.role.surface.as_deref(), parent, files);
         let (brief, role, channels) = (self.brief, self.role, self.channels);
-        let mut tools = Tools { brief, role, channels, space, rehearsals: 0, last: None };
+        let web = &self.team.web[..];
+        let mut tools =
+            Tools { brief, role, channels, web, space, rehearsals: 0, fetches: 0, last: None };
         let mut request = Request::new(
             self.model.clone(),
             context::system(self.brief, self.role, self.prompts),
@@ -59,7 +61,7 @@ impl Session<'_> {
             self.team.reply_tokens,
         );
         request.cache = true;
-        request.tools = super::tools::open(self.channels);
+        request.tools = super::tools::open(self.channels, &self.team.web);
         let (mut watch, mut notes, mut overflowed) = (Watch::default(), Notes::default(), false);
         for nth in 0..self.team.turns {
             let reply = match self.ask(&request, nth) {

@@ -21,7 +21,7 @@ mod words;
 
 pub(super) use words::open;
 use words::{
-    AddInsight, GiveUp, Nothing, One, Patch, Path, Read, ReadTrial, Replace, Search, Submit,
+    AddInsight, Fetch, GiveUp, Nothing, One, Patch, Path, Read, ReadTrial, Replace, Search, Submit,
     Trials, Two, Write,
 };
 
@@ -29,10 +29,14 @@ use words::{
 pub(super) const ANSWER: usize = 16 << 10;
 /// Most lines of a file in one answer.
 const LINES: usize = 400;
+/// Most bytes of a page of the web in one answer.
+const PAGE: usize = 12 << 10;
 /// Most places that a search shows.
 const PLACES: usize = 60;
 /// Smoke stages that one session may run.
 const REHEARSALS: u32 = 3;
+/// Pages of the web that one session may read.
+const FETCHES: u32 = 12;
 /// Most bytes of a file that a session may write.
 const WRITTEN: usize = 256 << 10;
 
@@ -56,7 +60,10 @@ pub(super) struct Tools<'a> {
     pub(super) role: &'a Role,
     pub(super) channels: &'a Channels,
     pub(super) space: Workspace,
+    /// Hosts whose pages may be read.
+    pub(super) web: &'a [String],
     pub(super) rehearsals: u32,
+    pub(super) fetches: u32,
     /// The last failure of a check, which the session ends with when it cannot get past it.
     pub(super) last: Option<Failure>,
 }
@@ -66,7 +73,7 @@ type Said = Result<String, Answer>;
 impl Tools<'_> {
     /// Calls a tool.
     pub(super) fn call(&mut self, name: &str, arguments: &Value) -> Answer {
-        if !words::open(self.channels).iter().any(|tool| tool.name == name) {
+        if !words::open(self.channels, self.web).iter().any(|tool| tool.name == name) {
             return failed(format!("there is no tool `{}`", one_line(name, 60)));
         }
         let said = match name {
@@ -81,6 +88,7 @@ impl Tools<'_> {
             "check" => args(arguments).and_then(|Nothing {}| self.check()),
             "estimate" => args(arguments).map(|Nothing {}| self.estimate()),
             "smoke" => args(arguments).and_then(|Nothing {}| self.smoke()),
+            "fetch" => args(arguments).and_then(|args: Fetch| self.fetch(&args)),
             "list_trials" => args(arguments).map(|args: Trials| self.trials(&args)),
             "show_trial" => args(arguments).and_then(|args: One| self.show(&args)),
             "diff_trials" => args(arguments).and_then(|args: Two| self.diff_trials(&args)),
@@ -340,6 +348,32 @@ impl Tools<'_> {
                 Err(Answer::Failed { text, signature: failure.signature().text })
             }
         }
+    }
+
+    fn fetch(&mut self, args: &Fetch) -> Said {
+        if self.fetches >= FETCHES {
+            return Err(failed(format!(
+                "{FETCHES} pages were asked for, which is all a session has"
+            )));
+        }
+        self.fetches += 1;
+        let page = self.brief.errands.fetch(&args.url, self.web);
+        let page =
+            page.map_err(|why| failed(format!("it was not read: {}", one_line(&why, 300))))?;
+        let from = args.from.unwrap_or(1).max(1);
+        let (mut shown, mut to) = (String::new(), from);
+        for line in page.lines().skip(from - 1) {
+            let line = clip(line, 2000);
+            if shown.len() + line.len() > PAGE {
+                break;
+            }
+            shown.push_str(&line);
+            shown.push('\n');
+            to += 1;
+        }
+        let all = page.lines().count();
+        let more = if to <= all { format!("; `from` {to} goes on") } else { String::new() };
+        Ok(format!("{}lines {from} to {} of {all}{more}", quoted("the page", &shown, PAGE), to - 1))
     }
 
     fn idea(&self, sketch: Sketch) -> Said {

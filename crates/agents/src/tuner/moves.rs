@@ -191,7 +191,7 @@ impl Table<'_> {
             if !number && switches > 0 {
                 continue;
             }
-            let size = [0.6, 0.9, 1.2][rng.random_range(0..3)];
+            let size = rng.random_range(0.5..1.3);
             let side = if rng.random::<bool>() { size } else { -size };
             let choices = self.choices(knob, &[side, -side]);
             let best = choices.into_iter().max_by(|a, b| {

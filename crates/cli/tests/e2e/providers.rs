@@ -148,6 +148,28 @@ fn a_provider_that_fails_now_and_then_is_got_over() {
 }
 
 #[test]
+fn an_arm_that_cannot_be_asked_ends_alone() {
+    let home = home();
+    let late = Fault::ALL.into_iter().find(|fault| due(*fault) == Ends::Infra).unwrap();
+    let server = ModelServer::start(move |_: &Asked| Say::Fault(late)).unwrap();
+    list(&home, &server.url());
+    let said = home.say(words(&format!("{RUN} --arm tuner --trials 8 --slots 2"))).unwrap();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let events = events(&home.path().join("s"));
+    let concluded = |arm: &str| {
+        let asked = events.iter().filter(|event| event["event"] == "asked" && event["arm"] == arm);
+        let trials: Vec<&Value> = asked.map(|event| &event["trial"]).collect();
+        let ended = events.iter().filter(|event| event["event"] == "concluded");
+        ended.filter(|event| trials.contains(&&event["trial"])).collect::<Vec<_>>()
+    };
+    assert!(concluded("generalist").iter().all(|event| event["outcome"]["blame"] == "infra"));
+    assert!((5..10).contains(&concluded("generalist").len()), "{said:?}");
+    assert_eq!(concluded("tuner").len(), 8, "{said:?}");
+    let ended = events.iter().find(|event| event["event"] == "finished").unwrap().to_string();
+    assert!(ended.contains("generalist: 5 trials in a row could not be proposed"), "{ended}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_said_to_be_none_at_once() {
     let home = home();
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -187,7 +209,8 @@ fn a_cap_on_money_holds_however_many_propose_at_once() {
             // Room is reserved for a token a byte, and for all that it may answer.
             let worst = asked.body.to_string().len() as u64 + 2 * 8_000;
             large.fetch_max(worst, Ordering::SeqCst);
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            // Long enough for all to be there at once, however slowly they come.
+            std::thread::sleep(std::time::Duration::from_millis(100 + 30 * (slots - 1)));
             at_once.fetch_sub(1, Ordering::SeqCst);
             let mut say = turn(asked, n);
             if let Say::Reply(said) = &mut say {
@@ -215,6 +238,7 @@ fn a_cap_on_money_holds_however_many_propose_at_once() {
             most.load(Ordering::SeqCst),
             server.count()
         );
+        assert!(most.load(Ordering::SeqCst) as u64 >= slots, "{slots} slots: too few at once");
         assert!(spent <= 1.2, "{slots} slots: {spent}");
         assert!(1.2 - spent <= 2.0 * one, "{slots} slots left room: {spent}");
         let events = events(&home.path().join("s"));

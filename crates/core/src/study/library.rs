@@ -47,6 +47,11 @@ impl Library {
                 (due != Some(rehearsal.index as usize))
                     .then(|| format!("rehearsal {} of {trial} is not its next", rehearsal.index))
             }
+            Event::Fetched { trial, fetch } => {
+                let due = study.trial(*trial).map(|trial| trial.fetches.len());
+                (due != Some(fetch.index as usize))
+                    .then(|| format!("page {} of {trial} is not its next", fetch.index))
+            }
             Event::IdeaAdded { idea, .. } => {
                 let due = self.next_idea();
                 (*idea != due).then(|| format!("expected idea {due}"))
@@ -131,6 +136,7 @@ impl Library {
             | Event::BudgetSet { .. }
             | Event::Asked { .. }
             | Event::Rehearsed { .. }
+            | Event::Fetched { .. }
             | Event::Leased { .. }
             | Event::Measured { .. }
             | Event::Fenced { .. }

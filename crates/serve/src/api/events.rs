@@ -115,6 +115,10 @@ fn words(event: &Event, metric: &str) -> String {
         Event::Staffed { arm, .. } => format!("{arm} has its team"),
         Event::Called { call, .. } => format!("{} asked {}", call.role, call.model),
         Event::Rehearsed { .. } => "a smoke stage was run before the edit was handed in".to_owned(),
+        Event::Fetched { fetch, .. } => match &fetch.fault {
+            None => format!("{} was read", fetch.url),
+            Some(why) => format!("{} was not to be read: {why}", fetch.url),
+        },
         Event::IdeaAdded { by, sketch, .. } => format!("{by} has an idea: {}", sketch.text),
         Event::IdeaChanged { by, .. } => format!("{by} ranks an idea anew"),
         Event::Learned { by, insight, .. } => format!("{by} learnt: {}", insight.text),

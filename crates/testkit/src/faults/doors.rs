@@ -1,6 +1,10 @@
 //! A hard exit on both sides of every door of a study.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::Result;
 use empiric_core::{Budget, IdeaChange, IdeaNo, Reach, Sketch, TrialNo, idea::Level};
@@ -32,11 +36,20 @@ pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     let task = home.path().join("task/task.toml");
     let text = fs_err::read_to_string(&task)?;
     fs_err::write(&task, text.replacen("[[stage]]", &format!("{SMOKE}[[stage]]"), 1))?;
-    let server = ModelServer::start(mind)?;
+    let page = Arc::new(OnceLock::new());
+    let address = Arc::clone(&page);
+    let server = ModelServer::start(move |asked: &Asked| {
+        mind(asked, address.get().map_or("", String::as_str))
+    })?;
+    // The server of models has no pages; that there is none is written down as a page would be.
+    page.set(format!("{}/page", server.url())).ok();
+    let url = server.url();
+    let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let mut words = setting.run(TRIALS);
+    words.extend(["--web".to_owned(), host.to_owned()]);
     let arms = ["--arm", "tuner", "--arm", "specialists", "--model", "test/one", "--base-url"];
     words.extend(arms.map(str::to_owned));
-    words.push(server.url());
+    words.push(url.clone());
     let mut history = History::default();
     let (mut points, mut missed, mut left, mut faults) = (0, Vec::new(), Vec::new(), Vec::new());
     for point in Point::all() {
@@ -124,8 +137,8 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
     Ok(())
 }
 
-/// A model that turns a knob, tries it, and writes down what it thinks it has learnt before it hands it in.
-fn mind(asked: &Asked) -> Say {
+/// A model that turns a knob, tries it, asks for a page, and writes down what it thinks it has learnt before it hands it in.
+fn mind(asked: &Asked, page: &str) -> Say {
     let number = asked.number();
     if asked.results > 0 {
         let hypothesis = format!("more of the rate, {number}");
@@ -139,6 +152,7 @@ fn mind(asked: &Asked) -> Say {
     Say::tools([
         ("write_file", json!({"path": "knobs.toml", "text": knobs})),
         ("smoke", json!({})),
+        ("fetch", json!({"url": page})),
         ("add_insight", json!({"text": format!("rates, {number}"), "trials": ["t0"]})),
     ])
 }

@@ -118,6 +118,16 @@ pub(super) struct AddInsight {
     pub(super) trials: Vec<String>,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fetch {
+    /// The address, with https.
+    pub(super) url: String,
+    /// First line, from 1.
+    #[serde(default)]
+    pub(super) from: Option<usize>,
+}
+
 /// Hands the edit in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -144,7 +154,7 @@ pub(super) struct GiveUp {
 }
 
 /// The tools that are open to the session, in a fixed order.
-pub(in crate::specialist) fn open(channels: &Channels) -> Vec<Tool> {
+pub(in crate::specialist) fn open(channels: &Channels, web: &[String]) -> Vec<Tool> {
     let mut tools = vec![
         tool::<Nothing>(
             "list_files",
@@ -170,6 +180,10 @@ pub(in crate::specialist) fn open(channels: &Channels) -> Vec<Tool> {
             "Run the task's first short stage on the edit; a few times a session.",
         ),
     ];
+    if !web.is_empty() {
+        let hosts = web.join(", ");
+        tools.push(tool::<Fetch>("fetch", &format!("Read a page of the web as text, of {hosts}.")));
+    }
     if channels.lineage() {
         tools.extend([
             tool::<Trials>("list_trials", "List earlier trials, newest first."),
