@@ -4,10 +4,10 @@
 // node web/tests/run.mjs EMPIRIC [DIRECTORY FOR PICTURES]
 
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { HOSTILE, browser, home, start, wire } from "./world.mjs";
 
 const exe = resolve(process.argv[2]);
@@ -146,6 +146,7 @@ async function all() {
   assert.ok(events.some((event) => event.name === "budget_set" && event.body.budget.trials === 6000), "the budget is in the ledger");
 
   await pages(page, study);
+  await conversation(page);
   await theme(page);
   await phone(page);
   await keys(page);
@@ -251,6 +252,35 @@ async function pages(page, study) {
   await page.getByRole("link", { name: /live/ }).waitFor();
   await look(page, "studies");
   say("every page can be used by everybody, and runs nothing of what it shows");
+}
+
+/** A model proposes, and what was said is on its trial's page, as it was said and as nothing more. */
+async function conversation(page) {
+  const knobs = "# turned by a model\nrate = 0.06\nwidth = 24\n";
+  const call = (name, args) => ({ reply: { text: `I call ${name} ${HOSTILE}`, calls: [{ name, arguments: args }] } });
+  const rules = [
+    { when: { results: 0 }, say: [call("write_file", { path: "knobs.toml", text: knobs })] },
+    { say: [call("submit", { hypothesis: `less of the rate ${HOSTILE}`, direction: "decrease", reach: "parameter" })] },
+  ];
+  writeFileSync(join(dir, "rules.json"), JSON.stringify(rules));
+  const models = start(join(dirname(exe), "empiric-models"), dir, ["rules.json"]);
+  try {
+    const url = await models.line(/^http/);
+    const words = ["run", "valley", "--study", "studies/asked", "--arm", "generalist", "--no-check", "--trials", "1"];
+    const asked = start(exe, dir, [...words, "--model", "test/one", "--base-url", url]);
+    assert.equal(await asked.ended, 0, asked.said.join("\n"));
+  } finally {
+    models.child.kill("SIGTERM");
+    await models.ended;
+  }
+  await page.goto(`${origin}/s/asked/trials/t1`);
+  await page.getByText("Conversation with models").click();
+  const said = page.locator(".said-by .log");
+  await said.getByText("I call submit").first().waitFor();
+  const all = (await said.allTextContents()).join("\n");
+  for (const what of [HOSTILE, "turned by a model", "valley"]) assert.ok(all.includes(what), `${what} is told`);
+  await look(page, "conversation");
+  say("what a model and its harness said is told as it was said");
 }
 
 async function theme(page) {

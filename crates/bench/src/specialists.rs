@@ -8,7 +8,6 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
 
@@ -75,59 +74,49 @@ fn roster() -> String {
     text
 }
 
-/// Thinks by rules.
-#[derive(Default)]
-struct Mind {
-    sessions: AtomicU64,
-}
-
-impl Mind {
-    fn answer(&self, asked: &Asked) -> Say {
-        let text = asked.text();
-        let owned =
-            PARTS.iter().find(|part| text.contains(&format!("the {} researcher", part.role)));
-        let n = self.sessions.load(Ordering::SeqCst);
-        // An analyst is held to the surface that was asked for; it looks which files it may edit.
-        let part = owned.unwrap_or(&PARTS[n as usize % PARTS.len()]);
-        if asked.results == 0 {
-            self.sessions.fetch_add(1, Ordering::SeqCst);
-            return Say::tool("read_file", json!({"path": part.file}));
+/// Thinks by rules: every conversation by a number of its own.
+fn mind(asked: &Asked) -> Say {
+    let text = asked.text();
+    let owned = PARTS.iter().find(|part| text.contains(&format!("the {} researcher", part.role)));
+    let n = asked.number();
+    // An analyst is held to the surface that was asked for; it looks which files it may edit.
+    let part = owned.unwrap_or(&PARTS[n as usize % PARTS.len()]);
+    if asked.results == 0 {
+        return Say::tool("read_file", json!({"path": part.file}));
+    }
+    let last = asked.last();
+    // One in twelve reaches for what is not its own; every other of these does not take no for an answer.
+    let refused = text.contains("belongs to") || text.contains("outside");
+    let reaches = if asked.results == 1 { 12 } else { 24 };
+    if n.is_multiple_of(reaches) && (asked.results == 1 || refused) {
+        let other = if part.file == "pack.py" { "data.py" } else { "pack.py" };
+        return Say::tool("write_file", json!({"path": other, "text": "mine now\n"}));
+    }
+    if asked.results == 1 {
+        return edit(part, last, n);
+    }
+    let submit = Say::tool(
+        "submit",
+        json!({
+            "hypothesis": format!("the {} is not where it should be", part.knobs.join(" or ")),
+            "direction": "decrease", "size": 0.01, "reach": "parameter",
+        }),
+    );
+    if last.contains("once") || last.contains("refused") || asked.results > 6 {
+        return Say::tool("give_up", json!({"reason": "nothing here moves"}));
+    }
+    match n / 7 % 10 {
+        0 if asked.results == 2 => Say::tool("smoke", json!({})),
+        3 if asked.results == 2 => {
+            let idea = json!({"text": format!("move the {} further, {n}", part.knobs[0]), "reach": "parameter"});
+            Say::tool("add_idea", idea)
         }
-        let last = asked.last();
-        // One in twelve reaches for what is not its own; every other of these does not take no for an answer.
-        let refused = text.contains("belongs to") || text.contains("outside");
-        let reaches = if asked.results == 1 { 12 } else { 24 };
-        if n.is_multiple_of(reaches) && (asked.results == 1 || refused) {
-            let other = if part.file == "pack.py" { "data.py" } else { "pack.py" };
-            return Say::tool("write_file", json!({"path": other, "text": "mine now\n"}));
-        }
-        if asked.results == 1 {
-            return edit(part, last, n);
-        }
-        let submit = Say::tool(
-            "submit",
-            json!({
-                "hypothesis": format!("the {} is not where it should be", part.knobs.join(" or ")),
-                "direction": "decrease", "size": 0.01, "reach": "parameter",
-            }),
-        );
-        if last.contains("once") || last.contains("refused") || asked.results > 6 {
-            return Say::tool("give_up", json!({"reason": "nothing here moves"}));
-        }
-        match n % 10 {
-            0 if asked.results == 2 => Say::tool("smoke", json!({})),
-            3 if asked.results == 2 => {
-                let idea = json!({"text": format!("move the {} further, {n}", part.knobs[0]), "reach": "parameter"});
-                Say::tool("add_idea", idea)
-            }
-            _ => submit,
-        }
+        _ => submit,
     }
 }
 
-/// Moves one number of the file that was read by a factor that nobody has used.
+/// Moves one number of the file that was read by a factor that hardly anybody else uses.
 fn edit(part: &Part, read: &str, n: u64) -> Say {
-    const FACTORS: [f64; 8] = [0.6, 0.75, 0.85, 0.93, 1.08, 1.2, 1.5, 1.9];
     let knob = part.knobs[n as usize % part.knobs.len()];
     let found = read.lines().find_map(|line| {
         let line = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
@@ -137,7 +126,7 @@ fn edit(part: &Part, read: &str, n: u64) -> Say {
     let Some(old) = found else {
         return Say::tool("give_up", json!({"reason": format!("there is no {knob}")}));
     };
-    let factor = FACTORS[(n / 3) as usize % FACTORS.len()] * (1.0 + (n % 89) as f64 / 1e4);
+    let factor = 0.5 * 4_f64.powf((n / 3 % 1009) as f64 / 1009.0);
     let new = match (old.contains('.'), old.parse::<f64>()) {
         (true, Ok(value)) => format!("{:.6}", value * factor),
         (false, Ok(value)) => format!("{}", (value * factor).round().max(1.0)),
@@ -202,8 +191,7 @@ impl Found {
 }
 
 pub(crate) fn measure(words: &Words, scratch: &Path) -> anyhow::Result<()> {
-    let mind = Mind::default();
-    let server = ModelServer::on(0, false, move |asked: &Asked| mind.answer(asked))?;
+    let server = ModelServer::on(0, false, mind)?;
     let list = format!(
         "[provider.bench]\nwire = \"chat\"\nurl = \"{}\"\n[price]\n\"bench/scripted\" = {{ input = 1, output = 4 }}\n",
         server.url()

@@ -22,6 +22,9 @@ const SHARES: [&str; 14] = [
 /// Farthest a magnitude is moved from its baseline, in doublings.
 const FARTHEST: f64 = 6.0;
 
+/// Whole numbers below this are small.
+const SMALL: f64 = 10.0;
+
 /// How positions relate to values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Scale {
@@ -62,6 +65,12 @@ impl Axis {
             Scale::Log
         };
         Some(Self { base, whole, scale })
+    }
+
+    /// How long a step from `value` is beside one of most knobs: of a small whole number, half as long. Doubling four
+    /// layers is bolder than doubling a rate.
+    pub(crate) fn stride(&self, value: f64) -> f64 {
+        if self.whole && value.abs() < SMALL { 0.5 } else { 1.0 }
     }
 
     /// Where `value` lies.

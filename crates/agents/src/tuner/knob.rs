@@ -148,6 +148,8 @@ pub(crate) fn parse_number(text: &str) -> Option<Value> {
 /// Parts of a name that settle wherever they stand that it is none of the tuner's business. Seeds above all: choosing
 /// one's seeds is a red line.
 const ANYWHERE: [&str; 5] = ["seed", "version", "verbose", "smoke", "random_state"];
+/// Parts of names of what the data are, which no setting changes.
+const GIVEN: [&str; 4] = ["vocab", "classes", "num_labels", "n_labels"];
 /// Whole names of bookkeeping, input and output.
 const NEVER: [&str; 16] = [
     "debug",
@@ -204,7 +206,7 @@ const ARGUMENTS: [&str; 29] = [
 pub(crate) fn off_limits(name: &str, tier: u8) -> bool {
     let lower = name.to_ascii_lowercase().replace('-', "_");
     lower.starts_with("__")
-        || ANYWHERE.iter().any(|part| lower.contains(part))
+        || ANYWHERE.iter().chain(&GIVEN).any(|part| lower.contains(part))
         || NEVER.contains(&lower.as_str())
         || ["_path", "_dir", "_file", "_url", "_port", "_every"]
             .iter()

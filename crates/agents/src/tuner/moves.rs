@@ -376,7 +376,8 @@ impl Table<'_> {
                     let at = value.number().map_or(f64::NAN, |value| axis.position(value));
                     (low - BEYOND..=high + BEYOND).contains(&at)
                 };
-                let values = steps.iter().filter_map(|step| axis.step(now, *step));
+                let stride = axis.stride(now);
+                let values = steps.iter().filter_map(|step| axis.step(now, stride * step));
                 let mut values: Vec<Value> = values.filter(within).collect();
                 values.dedup();
                 values

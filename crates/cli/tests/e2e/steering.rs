@@ -132,3 +132,41 @@ fn trials_are_pinned_and_measured_once_more_by_hand_and_the_ledger_says_by_whom(
     assert_eq!(trees[1]["hypothesis"], "lost");
     assert_eq!(say("verify study --json")["ok"], true);
 }
+
+/// Runs a command on a terminal that then goes away, with the signal of that ignored, as under `nohup`.
+const HANG_UP: &str = r#"
+import fcntl, os, pty, select, signal, struct, sys, termios, time
+pid, terminal = pty.fork()
+if pid == 0:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.environ["TERM"] = "xterm"
+    os.execv(sys.argv[1], sys.argv[1:])
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+os.kill(pid, signal.SIGWINCH)
+seen = b""
+while b"tiny" not in seen:
+    if not select.select([terminal], [], [], 20)[0]:
+        os.kill(pid, signal.SIGKILL)
+        sys.exit(f"nothing is drawn: {seen}")
+    seen += os.read(terminal, 4096)
+os.close(terminal)
+for _ in range(100):
+    if os.waitpid(pid, os.WNOHANG)[0]:
+        sys.exit(0)
+    time.sleep(0.1)
+os.kill(pid, signal.SIGKILL)
+sys.exit("it goes on without a terminal")
+"#;
+
+#[test]
+fn a_view_whose_terminal_went_away_ends() {
+    let home = home();
+    let made = home.say(words("run task --study study --trials 1 --no-check")).unwrap();
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let watch = home.command(["watch", "study"]);
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", HANG_UP]).arg(watch.get_program()).args(watch.get_args());
+    python.current_dir(home.path()).env("HOME", home.path());
+    let ended = python.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}

@@ -2,27 +2,29 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, OnceLock},
 };
 
-use anyhow::Result;
-use empiric_core::{Budget, IdeaChange, IdeaNo, Reach, Sketch, TrialNo, idea::Level};
+use anyhow::{Context as _, Result};
+use empiric_core::{
+    Blame, Budget, Event, IdeaChange, IdeaNo, Outcome, Reach, Sketch, TrialNo, idea::Level,
+};
 use empiric_doors::{Door, Point};
 use empiric_ledger::{Inbox, Request, Submission};
 use serde_json::json;
 
-use super::{Setting, Table, events, history::History, left_running, state, verified};
+use super::{Home, Setting, Table, events, history::History, left_running, state, verified};
 use crate::{
     model::{Asked, ModelServer, Say},
-    tasks::{SMOKE, WINNING_KNOBS},
+    tasks::{SMOKE, TRAIN, WINNING_KNOBS, patch},
 };
 
 /// What makes the program end itself at a point; only programs built with debug assertions know it.
 const CRASH_AT: &str = "EMPIRIC_CRASH_AT";
-/// Enough for some proposals and the closing comparison, in each of two arms; the trial handed in has one of its own.
+/// Enough for some proposals and the closing comparison, in each of two arms; what is handed in has none of it: one that
+/// wins, one that the evaluator crashes on, and that one once more.
 const TRIALS: u32 = 8;
-const ALL_TRIALS: u32 = 2 * TRIALS + 1;
+const ALL_TRIALS: u32 = 2 * TRIALS + 3;
 
 /// Lets one study die at every point of [`empiric_doors::ALL`] in turn, resumed by the same command each time.
 ///
@@ -36,6 +38,9 @@ pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     let task = home.path().join("task/task.toml");
     let text = fs_err::read_to_string(&task)?;
     fs_err::write(&task, text.replacen("[[stage]]", &format!("{SMOKE}[[stage]]"), 1))?;
+    let evaluator = home.path().join("task/evaluate.sh");
+    let text = fs_err::read_to_string(&evaluator)?;
+    fs_err::write(&evaluator, format!("{CRASHES}{text}"))?;
     let page = Arc::new(OnceLock::new());
     let address = Arc::clone(&page);
     let server = ModelServer::start(move |asked: &Asked| {
@@ -54,7 +59,7 @@ pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
     let (mut points, mut missed, mut left, mut faults) = (0, Vec::new(), Vec::new(), Vec::new());
     for point in Point::all() {
         points += 1;
-        prepare(home.path(), point)?;
+        prepare(&home, point, &history)?;
         let ablate = ["ablate", "study", "--json"].map(str::to_owned);
         let apart = point.door == Door::Append("ablation_opened");
         let mut command = home.command(if apart { &ablate[..] } else { &words });
@@ -91,9 +96,9 @@ pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
 }
 
 /// Does what a session needs to come to `point`: the evaluator changes, or a request waits.
-fn prepare(home: &Path, point: Point) -> Result<()> {
+fn prepare(home: &Home, point: Point, history: &History) -> Result<()> {
     if point.door == Door::Append("segment_opened") {
-        let evaluator = home.join("task/evaluate.sh");
+        let evaluator = home.path().join("task/evaluate.sh");
         let text = fs_err::read_to_string(&evaluator)?;
         return Ok(fs_err::write(evaluator, format!("{text}# {point}\n"))?);
     }
@@ -109,8 +114,13 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
     };
     let (drop, reason) = (IdeaNo(1), "enough of it".to_owned());
     let budget = Budget { trials: Some(TRIALS), ..Budget::default() };
+    let requeue = match point.door == Door::Append("requeued") {
+        true => lost(home, history)?,
+        false => TrialNo::BASELINE,
+    };
     let needed = [
         (Door::Request, Request::Submit { submission: winning() }),
+        (Door::Append("requeued"), Request::Requeue { trial: requeue }),
         (Door::Append("noted"), note()),
         (Door::Answered, note()),
         (Door::Append("idea_added"), idea()),
@@ -127,7 +137,7 @@ fn prepare(home: &Path, point: Point) -> Result<()> {
         (Door::Append("stopped"), Request::Stop),
         (Door::Seal, Request::Stop),
     ];
-    let inbox = Inbox::of(&home.join("study"));
+    let inbox = Inbox::of(&home.path().join("study"));
     for (_, request) in needed.into_iter().filter(|(door, _)| *door == point.door) {
         // One that was not answered before the last session died waits still.
         if inbox.waiting()?.posted.iter().all(|posted| posted.request != request) {
@@ -155,6 +165,31 @@ fn mind(asked: &Asked, page: &str) -> Say {
         ("fetch", json!({"url": page})),
         ("add_insight", json!({"text": format!("rates, {number}"), "trials": ["t0"]})),
     ])
+}
+
+/// What has the evaluator crash on an artefact that says so.
+const CRASHES: &str = "grep -q crash \"$EMPIRIC_ARTIFACTS/model.toml\" && exit 1\n";
+
+/// A trial that is lost to the evaluator, and so may be measured again; handed in and waited for where there is none yet.
+fn lost(home: &Home, history: &History) -> Result<TrialNo> {
+    let known = history.records.iter().find_map(|record| {
+        let Event::Concluded { trial, outcome: Outcome::Failed(failure) } = &record.event else {
+            return None;
+        };
+        (failure.blame == Blame::Evaluator).then_some(*trial)
+    });
+    if let Some(no) = known {
+        return Ok(no);
+    }
+    let train = format!("{TRAIN}echo crash > \"$EMPIRIC_OUT/model.toml\"\n");
+    fs_err::write(home.path().join("crash.patch"), patch("train.sh", TRAIN, &train))?;
+    let words = ["submit", "study", "--parent", "t0", "--patch", "crash.patch", "--hypothesis"];
+    let more = ["it may be too much for the evaluator", "--wait", "--json"];
+    let said = home.say(words.into_iter().chain(more))?;
+    let json: serde_json::Value = serde_json::from_str(&said.out)
+        .with_context(|| format!("read what submit says: {}{}", said.out, said.talk))?;
+    let no = json["trial"].as_str().context("submit names no trial")?;
+    Ok(no.parse()?)
 }
 
 /// A trial that is kept for certain, so that there is a champion to close with, and not without a quarantine: it comes
