@@ -210,9 +210,9 @@ pub(crate) struct Run {
     /// Trials to make in each arm; the baseline and replicates are not counted
     #[arg(long, value_name = "N")]
     pub(crate) trials: Option<u32>,
-    /// Caps on the whole study, of which each arm may spend an equal part, separated by commas: wall time (2h, 90m, 45s),
-    /// CPU time (10cpuh, 600cpus), GPU time (4gpuh); at a cap on models (5usd, 200ktok, 300calls) the study pauses, and the
-    /// same command with more goes on
+    /// Caps on the whole study, of which each arm (of a cap on models, each that asks any) may spend an equal part, separated
+    /// by commas: wall time (2h, 90m, 45s), CPU time (10cpuh, 600cpus), GPU time (4gpuh); at a cap on models (5usd, 200ktok,
+    /// 300calls) the study pauses, and the same command with more goes on
     #[arg(long, value_name = "CAPS")]
     pub(crate) budget: Option<String>,
     #[command(flatten)]

@@ -24,6 +24,7 @@ use std::{
 use empiric_core::Study;
 use empiric_ledger::{Inbox, Reader, Request, RequestId};
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::{ambient, args::Watch, exit::Failure, look, out};
 
@@ -33,7 +34,7 @@ use follow::{Follower, Sight};
 /// Between looks at the ledger.
 const TICK: Duration = Duration::from_millis(200);
 /// Signals that end the view; the terminal is put back first. SIGHUP is not among them and ends the program as it does any
-/// other: the terminal is gone, and reading keys of one that is gone never returns.
+/// other; where it is ignored, [`typed`] sees that the terminal is gone.
 const ENDS: [i32; 2] = [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT];
 
 pub(crate) fn watch(args: &Watch) -> Result<(), Failure> {
@@ -128,9 +129,20 @@ fn on_screen(follower: &mut Follower, colour: bool) -> Result<(), Failure> {
 }
 
 /// Takes in what was typed within a tick.
+///
+/// # Errors
+/// When the terminal is gone.
 fn keys(app: &mut App, study: &Study) -> io::Result<Want> {
     let mut wait = TICK;
-    while event::poll(wait)? {
+    loop {
+        typed(Duration::ZERO)?;
+        if !event::poll(Duration::ZERO)? {
+            if wait.is_zero() || !typed(wait)? {
+                return Ok(Want::Nothing);
+            }
+            wait = Duration::ZERO;
+            continue;
+        }
         if let Input::Key(key) = event::read()?
             && key.kind != KeyEventKind::Release
         {
@@ -141,7 +153,25 @@ fn keys(app: &mut App, study: &Study) -> io::Result<Want> {
         }
         wait = Duration::ZERO;
     }
-    Ok(Want::Nothing)
+}
+
+/// Whether anything is typed within `wait`. Asked before keys are read, since who reads those of a terminal that is gone
+/// never comes back.
+fn typed(wait: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+    let wait = Timespec::try_from(wait).map_err(io::Error::other)?;
+    match rustix::event::poll(&mut ready, Some(&wait)) {
+        Ok(_) => {}
+        // The window was made larger or smaller, or the view is to end.
+        Err(rustix::io::Errno::INTR) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    let found = ready[0].revents();
+    if found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(found.contains(PollFlags::IN))
 }
 
 fn ask(follower: &Follower, app: &mut App, request: Request) -> Option<Asked> {

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod call;
 pub mod course;
 pub mod event;
+pub mod figures;
 pub mod globs;
 pub mod id;
 pub mod idea;

@@ -70,6 +70,18 @@ pub enum Split {
     Report,
 }
 
+impl Split {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Select => "select",
+            Self::Report => "report",
+        }
+    }
+}
+
 /// Who vouches for a value.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,

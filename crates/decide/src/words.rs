@@ -1,6 +1,9 @@
 //! The sentences of verdicts.
 
-use empiric_core::Metric;
+use empiric_core::{
+    Metric,
+    figures::{digits, signed},
+};
 
 use crate::{compare::Weighed, stats::Contrast};
 
@@ -29,15 +32,15 @@ pub(crate) fn with_unit(value: String, metric: &Metric) -> String {
 
 /// `+0.0310 bpb (+1.5 %)`: a gain and its size relative to `reference`.
 pub(crate) fn gain(gain: f64, reference: f64, metric: &Metric) -> String {
-    let text = with_unit(signed(gain), metric);
+    let text = with_unit(signed(gain, 3), metric);
     let percent = 100.0 * gain / reference.abs();
-    if percent.is_finite() { format!("{text} ({} %)", sign(percent, 2)) } else { text }
+    if percent.is_finite() { format!("{text} ({} %)", signed(percent, 2)) } else { text }
 }
 
 /// `, 95 % interval [+0.0120, +0.0500]`, or nothing where there is none.
 pub(crate) fn interval(contrast: &Contrast) -> String {
     contrast.interval(COVERAGE).map_or_else(String::new, |[low, high]| {
-        format!(", {} % interval [{}, {}]", 100.0 * COVERAGE, signed(low), signed(high))
+        format!(", {} % interval [{}, {}]", 100.0 * COVERAGE, signed(low, 3), signed(high, 3))
     })
 }
 
@@ -53,25 +56,4 @@ pub(crate) fn evidence(weighed: &Weighed) -> String {
         }
     };
     format!("evidence {} to 1 of {} needed", odds(weighed.evidence), odds(weighed.needed))
-}
-
-fn signed(value: f64) -> String {
-    sign(value, 3)
-}
-
-fn sign(value: f64, significant: i32) -> String {
-    let text = digits(value, significant);
-    if value > 0.0 { format!("+{text}") } else { text }
-}
-
-fn digits(value: f64, significant: i32) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return format!("{value}");
-    }
-    let place = value.abs().log10().floor() as i32;
-    if (-6..9).contains(&place) {
-        format!("{value:.*}", usize::try_from(significant - 1 - place).unwrap_or(0))
-    } else {
-        format!("{value:.*e}", usize::try_from(significant - 1).unwrap_or(0))
-    }
 }

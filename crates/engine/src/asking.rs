@@ -53,7 +53,7 @@ impl Engine {
         }
         match empiric_search::dry(&self.study.of_arm(arm)) {
             Some(why) => Room::Spent(why),
-            None => self.meter.room(&self.study, arm, self.pool.names().len()),
+            None => self.meter.room(&self.study, arm, self.pool.names().len(), self.askers()),
         }
     }
 
@@ -75,6 +75,11 @@ impl Engine {
     fn mute(&self, arm: &str) -> Option<&Failure> {
         let failures = self.unproposed.get(arm)?;
         failures.last().filter(|_| failures.len() >= BREAKER)
+    }
+
+    /// How many arms ask models.
+    fn askers(&self) -> usize {
+        self.options.proposers.values().filter(|proposer| proposer.asks_models()).count()
     }
 
     /// What was good enough, if anything is: one arm that reaches it ends the study.
@@ -102,7 +107,7 @@ impl Engine {
     /// its budget, so that whatever changes with time meets all alike. An arm whose proposer is at its limit is waited
     /// for, by the others as well, once they are ahead by as many trials as there are slots.
     fn next_arm(&self, unstarted: usize) -> Option<String> {
-        let slots = self.pool.names().len();
+        let (slots, askers) = (self.pool.names().len(), self.askers());
         if self.study.state() == State::Finished || self.room() != Room::Open {
             return None;
         }
@@ -112,7 +117,7 @@ impl Engine {
             .filter_map(|arm| {
                 let proposer = self.options.proposers.get(&arm.name)?;
                 let busy = self.proposing.values().filter(|of| **of == arm.name).count();
-                let (spent, step) = budget::part(&self.study, &arm.name, slots);
+                let (spent, step) = budget::part(&self.study, &arm.name, slots, askers);
                 let free = proposer.ahead(slots) + self.pool.free() > busy + unstarted;
                 Some(Turn { arm: &arm.name, spent, step, free })
             })

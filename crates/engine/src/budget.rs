@@ -36,9 +36,10 @@ impl Meter {
 
     /// Whether the caps leave `arm` room for one more trial, with `slots` slots.
     ///
-    /// Trials under way and the closing comparison are reserved for (see [`reserve`]). What is left when the baseline is paid and the closing comparison reserved, each
-    /// arm may spend an equal part of.
-    pub(crate) fn room(&self, study: &Study, arm: &str, slots: usize) -> Room {
+    /// Trials under way and the closing comparison are reserved for (see [`reserve`]). What is left when the baseline is
+    /// paid and the closing comparison reserved, each arm may spend an equal part of; of the caps on models, each of the
+    /// `askers` that ask any.
+    pub(crate) fn room(&self, study: &Study, arm: &str, slots: usize, askers: usize) -> Room {
         let (budget, seen) = (study.budget(), study.of_arm(arm));
         let arms = study.settings().arms.len().max(1);
         let under_way = |study: &Study| study.open_trials().iter().filter(|no| no.0 != 0).count();
@@ -73,6 +74,18 @@ impl Meter {
                 return Room::Spent(format!("its part of {cap:.0} {unit}"));
             }
         }
+        // Proposals under way are taken to cost what the arm's trials cost so far.
+        let whole = 1.0 + own / f64::from(seen.spent_trials().max(1));
+        for (unit, cap, part) in models(budget).into_iter().filter(|_| askers > 1) {
+            let Some(cap) = cap else { continue };
+            let share = cap / askers as f64;
+            if part(&paid) >= share {
+                return Room::Spent(format!("its part of {cap} {unit}"));
+            }
+            if whole * part(&paid) >= share {
+                return Room::Reserved;
+            }
+        }
         Room::Open
     }
 }
@@ -91,9 +104,19 @@ fn parts(budget: &Budget) -> [(&'static str, Option<f64>, Part); 3] {
     ]
 }
 
+/// The caps on what models cost.
+fn models(budget: &Budget) -> [(&'static str, Option<f64>, Part); 3] {
+    let real = |cap: Option<u64>| cap.map(|cap| cap as f64);
+    [
+        ("usd", budget.usd, |cost| cost.usd),
+        ("tokens", real(budget.tokens), |cost| cost.tokens as f64),
+        ("calls", real(budget.calls), |cost| cost.calls as f64),
+    ]
+}
+
 /// What part of its budget an arm has spent or reserved, and what part one of its trials takes; counted in trials where
 /// nothing is capped. Of several caps, the one that binds it most.
-pub(crate) fn part(study: &Study, arm: &str, slots: usize) -> (f64, f64) {
+pub(crate) fn part(study: &Study, arm: &str, slots: usize, askers: usize) -> (f64, f64) {
     let (budget, seen) = (study.budget(), study.of_arm(arm));
     let arms = study.settings().arms.len().max(1) as f64;
     let ended = f64::from(seen.spent_trials());
@@ -104,8 +127,11 @@ pub(crate) fn part(study: &Study, arm: &str, slots: usize) -> (f64, f64) {
         // What is under way is taken to cost what the arm's trials cost so far.
         Some(part(&cost) * trials / ended.max(1.0) / (whole / arms))
     });
+    let asked = models(budget).into_iter().filter_map(|(_, cap, part)| {
+        Some(part(&cost) * trials / ended.max(1.0) / (cap? / askers.max(1) as f64))
+    });
     let counted = budget.trials.map(|cap| trials / f64::from(cap.max(1)));
-    let spent = timed.chain(counted).reduce(f64::max).unwrap_or(trials);
+    let spent = timed.chain(asked).chain(counted).reduce(f64::max).unwrap_or(trials);
     (spent, spent / trials.max(1.0))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use empiric_core::{
     Concern, Gate, Provenance, Purpose, RedLine, Replicate, Severity, Split, Study, Trial, TrialNo,
+    figures::signed,
 };
 
 use crate::concern;
@@ -85,11 +86,14 @@ pub fn sustained(study: &Study, trial: &Trial, champion: &Trial, gain: f64) -> A
             .collect();
         let again = mean(&differences);
         let n = differences.len();
-        let shown =
-            format!("{again:+.3e} on {n} seeds that nobody could foresee ({split:?} split)");
+        let shown = format!(
+            "{} on {n} seeds that nobody could foresee ({} split)",
+            signed(again, 3),
+            split.name()
+        );
         // Also refused when there is nothing to compare.
         if !again.is_finite() || again < AGAIN * gain || again <= 0.0 {
-            return Audited::Refuted(format!("of {gain:+.3e} the audit found {shown}"));
+            return Audited::Refuted(format!("of {} the audit found {shown}", signed(gain, 3)));
         }
         words.push(shown);
     }

@@ -246,3 +246,29 @@ fn a_cap_on_money_holds_however_many_propose_at_once() {
         assert_eq!(called as u64, server.count());
     }
 }
+
+#[test]
+fn arms_that_ask_models_have_equal_parts_of_a_cap_on_money() {
+    let home = home();
+    let count = AtomicU64::new(0);
+    // One arm's replies cost nine times the other's.
+    let server = ModelServer::on(0, false, move |asked: &Asked| {
+        let mut say = turn(asked, count.fetch_add(1, Ordering::SeqCst));
+        if let Say::Reply(said) = &mut say {
+            let dear = asked.text().contains("the generalist researcher");
+            said.output = Some(if dear { 4_500 } else { 500 });
+        }
+        say
+    })
+    .unwrap();
+    list(&home, &server.url());
+    let run = format!("{RUN} --arm no-lineage --trials 4000 --slots 2 --budget 0.6usd");
+    let said = home.say(words(&run)).unwrap();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let study = empiric_ledger::Reader::open(&home.path().join("s")).unwrap().study().unwrap();
+    let spent = |arm: &str| study.arm(arm).unwrap().cost().usd;
+    let (dear, cheap) = (spent("generalist"), spent("no-lineage"));
+    // A proposal may be under way when the last one is paid.
+    assert!(dear + cheap <= 0.6, "{dear} and {cheap}");
+    assert!(dear < 0.36 && cheap > 0.2, "{dear} and {cheap}");
+}

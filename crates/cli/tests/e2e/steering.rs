@@ -140,11 +140,12 @@ pid, terminal = pty.fork()
 if pid == 0:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.environ["TERM"] = "xterm"
-    os.execv(sys.argv[1], sys.argv[1:])
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    os.execv(sys.argv[2], sys.argv[2:])
+rows = int(sys.argv[1])
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, rows * 3, 0, 0))
 os.kill(pid, signal.SIGWINCH)
 seen = b""
-while b"tiny" not in seen:
+while (b"tiny" if rows else b"[") not in seen:
     if not select.select([terminal], [], [], 20)[0]:
         os.kill(pid, signal.SIGKILL)
         sys.exit(f"nothing is drawn: {seen}")
@@ -163,10 +164,14 @@ fn a_view_whose_terminal_went_away_ends() {
     let home = home();
     let made = home.say(words("run task --study study --trials 1 --no-check")).unwrap();
     assert_eq!(made.code, Some(0), "{made:?}");
-    let watch = home.command(["watch", "study"]);
-    let mut python = std::process::Command::new("python3");
-    python.args(["-c", HANG_UP]).arg(watch.get_program()).args(watch.get_args());
-    python.current_dir(home.path()).env("HOME", home.path());
-    let ended = python.output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    // Where there is room nothing can be drawn any more; where there is none, nothing would be.
+    for rows in ["24", "0"] {
+        let watch = home.command(["watch", "study"]);
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", HANG_UP, rows]).arg(watch.get_program()).args(watch.get_args());
+        python.current_dir(home.path()).env("HOME", home.path());
+        let ended = python.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{rows} rows: {said}");
+    }
 }

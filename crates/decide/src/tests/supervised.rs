@@ -47,7 +47,7 @@ fn a_keep_under_doubt_is_measured_again_on_other_seeds_and_kept_when_the_gain_is
         panic!("failed")
     };
     assert_eq!(verdict, Verdict::Keep);
-    assert!(reason.contains("nobody could foresee (Report split)"), "{reason}");
+    assert!(reason.contains("nobody could foresee (report split)"), "{reason}");
     assert!(audits(&lab, trial) >= 3 && audits(&lab, T0) >= 3);
     let held = lab.study.trial(trial).unwrap().quarantine.clone().unwrap();
     assert_eq!(held.concerns[0].line, RedLine::CarriedData);
