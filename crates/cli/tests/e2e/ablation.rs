@@ -17,7 +17,7 @@ fn say(home: &Home, line: &str) -> Vec<Value> {
 #[test]
 fn a_champion_is_taken_apart_and_taken_home_without_what_it_does_not_need() {
     let home = home();
-    say(&home, "run task --study study --slots 1 --trials 1 --no-check --json");
+    say(&home, "run task --study study --slots 1 --arm null --trials 1 --no-check --json");
     let nothing = home.say(words("ablate study")).unwrap();
     assert_eq!(nothing.code, Some(3), "there is no champion yet: {}", nothing.talk);
     // Better knobs, and two lines that do nothing.
