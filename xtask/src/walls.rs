@@ -64,10 +64,7 @@ const EDGES: [(&str, &[&str]); 23] = [
             "search", "tasks",
         ],
     ),
-    (
-        "bench",
-        &["agents", "core", "engine", "evaluate", "ledger", "llm", "sandbox", "tasks", "testkit"],
-    ),
+    ("bench", &["agents", "core", "engine", "ledger", "llm", "sandbox", "tasks", "testkit"]),
     (
         "testkit",
         &[

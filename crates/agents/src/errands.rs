@@ -36,10 +36,7 @@ pub trait Errands: Send + Sync {
     ///
     /// # Errors
     /// Why there is none, in words for the proposer.
-    fn fetch(&self, url: &str, hosts: &[String]) -> Result<String, String> {
-        let _ = (url, hosts);
-        Err("no page is read here".to_owned())
-    }
+    fn fetch(&self, url: &str, hosts: &[String]) -> Result<String, String>;
 
     /// `files` under a unified or git diff.
     ///
@@ -82,6 +79,10 @@ impl Errands for Unserved {
 
     fn rehearse(&self, _: TrialNo, _: &Changes) -> Result<Rehearsed, String> {
         Err("nothing is run here".to_owned())
+    }
+
+    fn fetch(&self, _: &str, _: &[String]) -> Result<String, String> {
+        Err("no page is read here".to_owned())
     }
 
     fn patch(&self, _: &Files, _: &str) -> Result<Files, String> {

@@ -114,6 +114,10 @@ impl Errands for Halts {
         Unserved.rehearse(parent, changes)
     }
 
+    fn fetch(&self, url: &str, hosts: &[String]) -> Result<String, String> {
+        Unserved.fetch(url, hosts)
+    }
+
     fn patch(&self, files: &Files, patch: &str) -> Result<Files, String> {
         Unserved.patch(files, patch)
     }

@@ -1,8 +1,8 @@
 //! Searches compared: the real policies, tuner and decisions against Optuna's samplers, on noisy standard functions written
 //! as recipes, where the truth is known, and on the bundled tasks, where it is measured.
 //!
-//! On functions everything runs in this process but Optuna; on tasks everything is run as people run it. Prints figures and says of each claim whether they bear it out. Built and
-//! run by `cargo xtask bench search`.
+//! On functions everything runs in this process but Optuna; on tasks everything is run as people run it. Prints figures and
+//! says of each claim whether they bear it out. Built and run by `cargo xtask bench search`.
 
 mod each;
 mod functions;
@@ -111,9 +111,6 @@ fn read(mut words: impl Iterator<Item = String>) -> anyhow::Result<Words> {
             _ => read.only = value,
         }
     }
-    if read.tasks.is_some() && (read.exe.is_none() || read.python.is_none()) {
-        bail!("--tasks needs --exe and --python");
-    }
     Ok(read)
 }
 
@@ -156,9 +153,9 @@ fn bundled(words: &Words, size: Size, dir: &Path) -> anyhow::Result<()> {
     let names: Vec<&str> = spaces.iter().map(|space| space.task).collect();
     let (exe, python) = (words.exe.as_deref(), words.python.as_deref());
     let ground = Ground {
-        exe: exe.context("--exe is missing")?,
+        exe: exe.context("--tasks needs --exe")?,
         tasks: dir,
-        python: python.context("--python is missing")?,
+        python: python.context("--tasks needs --python")?,
         trials: size.trials,
         seeds: size.seeds,
     };

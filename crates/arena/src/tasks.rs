@@ -126,17 +126,7 @@ impl<'a> Bench<'a> {
         let level = found.best().context("no sandbox to be had: `empiric doctor` says why")?;
         let root = ground.tasks.join(space.task);
         let dir = tempfile::Builder::new().prefix("empiric-arena-").tempdir()?;
-        let var = |name| std::env::var_os(name);
-        let cache = var("EMPIRIC_CACHE").map(PathBuf::from).or_else(|| {
-            let home = var("XDG_CACHE_HOME")
-                .map(PathBuf::from)
-                .or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache")))?;
-            Some(home.join("empiric"))
-        });
-        let host = Host {
-            cache: cache.context("HOME is not set")?,
-            path: var("PATH").context("PATH is not set")?,
-        };
+        let host = Host::of(|name| std::env::var_os(name));
         let loaded = empiric_tasks::load(&root, &host)
             .map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
         let mut go_on = |_: empiric_tasks::Step<'_>| ControlFlow::Continue(());
@@ -252,19 +242,10 @@ impl<'a> Bench<'a> {
 fn loss(installation: &Installation, replicates: &[Measured], split: Split) -> Option<f64> {
     let task = &installation.task;
     let mean = |metric: &str| {
-        let mut sum = 0.0;
-        for replicate in replicates.iter().filter(|replicate| replicate.failure.is_none()) {
-            let on = |split| {
-                let mut found = replicate.measurements.iter();
-                found.find(|m| m.metric == metric && m.split == split).map(|m| m.value)
-            };
-            sum += on(split).or_else(|| on(Split::Search))?;
-        }
-        Some(sum / replicates.len() as f64)
+        let values = replicates.iter().map(|replicate| replicate.value(metric, split));
+        let sum: Option<f64> = values.sum();
+        Some(sum? / replicates.len() as f64)
     };
-    if replicates.iter().any(|replicate| replicate.failure.is_some()) {
-        return None;
-    }
     if task.gates.iter().any(|gate| mean(&gate.metric).is_none_or(|mean| gate.margin(mean) < 0.0)) {
         return None;
     }

@@ -1,6 +1,6 @@
 //! The one place that reads the process's surroundings: environment variables, the clock, the host's name.
 
-use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
+use std::{env, ffi::OsString, sync::Arc};
 
 use empiric_ledger::Clock;
 use jiff::Timestamp;
@@ -46,12 +46,7 @@ pub(crate) fn crash_at() -> Option<empiric_doors::Point> {
 
 /// What the tasks crate needs to know of this machine.
 pub(crate) fn host() -> empiric_tasks::Host {
-    let home = || read("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-    let base = || read("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
-    empiric_tasks::Host {
-        cache: read("EMPIRIC_CACHE").map_or_else(|| base().join("empiric"), PathBuf::from),
-        path: read("PATH").unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin")),
-    }
+    empiric_tasks::Host::of(read)
 }
 
 /// Who asks.

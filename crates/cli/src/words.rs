@@ -3,22 +3,10 @@
 use empiric_core::{Outcome, Study, Trial, Verdict};
 use empiric_report::{AblationStatus, Status};
 
-pub(crate) use empiric_core::quote::clean;
-
-/// A value with about five significant digits.
-pub(crate) fn number(value: f64) -> String {
-    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    if !(-4..9).contains(&magnitude) {
-        return format!("{value:.4e}");
-    }
-    let decimals = (4 - magnitude).clamp(0, 8) as usize;
-    format!("{value:.decimals$}")
-}
-
-/// A signed value.
-pub(crate) fn signed(value: f64) -> String {
-    format!("{}{}", if value < 0.0 { "-" } else { "+" }, number(value.abs()))
-}
+pub(crate) use empiric_core::{
+    figures::{number, signed},
+    quote::clean,
+};
 
 /// A signed share of `reference`, per cent.
 pub(crate) fn percent(value: f64, reference: f64) -> String {

@@ -318,14 +318,19 @@ impl Replicate {
     /// none while it runs or when it failed.
     #[must_use]
     pub fn value(&self, metric: &str, split: Split) -> Option<f64> {
-        let result = self.result.as_ref().filter(|result| result.failure.is_none())?;
+        self.result.as_ref()?.value(metric, split)
+    }
+}
+
+impl Measured {
+    /// Its value of `metric` on `split`, falling back to the search split where the evaluator gives no such split; none
+    /// when it failed.
+    #[must_use]
+    pub fn value(&self, metric: &str, split: Split) -> Option<f64> {
         let on = |wanted| {
-            result
-                .measurements
-                .iter()
-                .find(|m| m.metric == metric && m.split == wanted)
-                .map(|m| m.value)
+            let mut all = self.measurements.iter();
+            all.find(|m| m.metric == metric && m.split == wanted).map(|m| m.value)
         };
-        on(split).or_else(|| on(Split::Search))
+        if self.failure.is_some() { None } else { on(split).or_else(|| on(Split::Search)) }
     }
 }

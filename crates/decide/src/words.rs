@@ -2,7 +2,7 @@
 
 use empiric_core::{
     Metric,
-    figures::{digits, signed},
+    figures::{digits, signed_digits},
 };
 
 use crate::{compare::Weighed, stats::Contrast};
@@ -32,15 +32,20 @@ pub(crate) fn with_unit(value: String, metric: &Metric) -> String {
 
 /// `+0.0310 bpb (+1.5 %)`: a gain and its size relative to `reference`.
 pub(crate) fn gain(gain: f64, reference: f64, metric: &Metric) -> String {
-    let text = with_unit(signed(gain, 3), metric);
+    let text = with_unit(signed_digits(gain, 3), metric);
     let percent = 100.0 * gain / reference.abs();
-    if percent.is_finite() { format!("{text} ({} %)", signed(percent, 2)) } else { text }
+    if percent.is_finite() { format!("{text} ({} %)", signed_digits(percent, 2)) } else { text }
 }
 
 /// `, 95 % interval [+0.0120, +0.0500]`, or nothing where there is none.
 pub(crate) fn interval(contrast: &Contrast) -> String {
     contrast.interval(COVERAGE).map_or_else(String::new, |[low, high]| {
-        format!(", {} % interval [{}, {}]", 100.0 * COVERAGE, signed(low, 3), signed(high, 3))
+        format!(
+            ", {} % interval [{}, {}]",
+            100.0 * COVERAGE,
+            signed_digits(low, 3),
+            signed_digits(high, 3)
+        )
     })
 }
 

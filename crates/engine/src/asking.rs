@@ -61,11 +61,8 @@ impl Engine {
     /// room (see [`Self::room`]).
     pub(crate) async fn unproposable(&mut self) -> Result<Option<String>, Error> {
         let arms = self.study.settings().arms.iter();
-        let mut failures = arms.map(|arm| self.mute(&arm.name));
-        let Some(Some(failure)) = failures.next() else { return Ok(None) };
-        if failures.any(|failure| failure.is_none()) {
-            return Ok(None);
-        }
+        let failures: Option<Vec<&Failure>> = arms.map(|arm| self.mute(&arm.name)).collect();
+        let Some([failure, ..]) = failures.as_deref() else { return Ok(None) };
         let why = unproposed(failure);
         self.give_up(&why).await?;
         Ok(Some(why))

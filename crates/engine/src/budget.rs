@@ -122,14 +122,14 @@ pub(crate) fn part(study: &Study, arm: &str, slots: usize, askers: usize) -> (f6
     let ended = f64::from(seen.spent_trials());
     let trials = ended + seen.open_trials().len() as f64;
     let cost = study.arm(arm).map_or(Cost::default(), Progress::cost);
+    // What is under way is taken to cost what the arm's trials cost so far.
+    let cost = |part: Part| part(&cost) * trials / ended.max(1.0);
     let timed = parts(budget).into_iter().filter_map(|(unit, cap, part)| {
         let whole = cap? * if unit == WALL { slots as f64 } else { 1.0 };
-        // What is under way is taken to cost what the arm's trials cost so far.
-        Some(part(&cost) * trials / ended.max(1.0) / (whole / arms))
+        Some(cost(part) / (whole / arms))
     });
-    let asked = models(budget).into_iter().filter_map(|(_, cap, part)| {
-        Some(part(&cost) * trials / ended.max(1.0) / (cap? / askers.max(1) as f64))
-    });
+    let asked = models(budget).into_iter();
+    let asked = asked.filter_map(|(_, cap, part)| Some(cost(part) / (cap? / askers.max(1) as f64)));
     let counted = budget.trials.map(|cap| trials / f64::from(cap.max(1)));
     let spent = timed.chain(asked).chain(counted).reduce(f64::max).unwrap_or(trials);
     (spent, spent / trials.max(1.0))

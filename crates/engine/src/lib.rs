@@ -31,9 +31,10 @@ use empiric_evaluate::Installation;
 use empiric_ledger::Clock;
 use empiric_sandbox::{Cgroup, Level};
 
+pub use empiric_executor::LocalRunner;
+
 pub use desk::{Desk, DeskError, Draft, Fitting, Form, Handle, Standing, named};
 pub use dispatcher::{Control, Ended, Engine, Notice};
-pub use empiric_executor::LocalRunner;
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
 pub use recorder::Recorder;
 pub use rehearse::{Edited, Rehearsal};

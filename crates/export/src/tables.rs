@@ -1,7 +1,7 @@
 //! What the tables of a study say.
 
 use empiric_core::{
-    Failure, Measurement, Outcome, Purpose, Replicate, Split, Study, Trial, TrialNo,
+    Failure, Measurement, Outcome, Purpose, Replicate, Study, Trial, TrialNo,
     trial::{Direction, UnitRecord},
 };
 
@@ -255,7 +255,7 @@ fn measurements(study: &Study) -> Table {
             ("purpose", Make::Text(|row| Some(purpose(row.of.replicate.purpose).to_owned()))),
             ("seed", Make::Whole(|row| Some(i64::from(row.of.replicate.seed.0)))),
             ("metric", Make::Text(|row| Some(row.part.metric.clone()))),
-            ("split", Make::Text(|row| Some(split(row.part.split).to_owned()))),
+            ("split", Make::Text(|row| Some(row.part.split.name().to_owned()))),
             ("value", Make::Real(|row| Some(row.part.value))),
             ("provenance", Make::Text(|row| Some(row.part.provenance.to_string()))),
         ],
@@ -268,13 +268,5 @@ fn purpose(purpose: Purpose) -> &'static str {
         Purpose::Confirm { .. } => "confirm",
         Purpose::Audit { .. } => "audit",
         Purpose::Report => "report",
-    }
-}
-
-fn split(split: Split) -> &'static str {
-    match split {
-        Split::Search => "search",
-        Split::Select => "select",
-        Split::Report => "report",
     }
 }

@@ -149,7 +149,7 @@ impl Reader {
              GROUP BY replicate.seq ORDER BY replicate.seq"
         );
         let mut found = self.db.prepare_cached(&sql)?;
-        let rows = found.query_map((trial.0, metric, projection::split(split)), |row| {
+        let rows = found.query_map((trial.0, metric, split.name()), |row| {
             Ok((purpose(row, 0)?, row.get(2)?, Seed(row.get(3)?), row.get::<_, Option<f64>>(4)?))
         })?;
         let mut values = Vec::new();

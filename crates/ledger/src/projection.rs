@@ -260,7 +260,7 @@ fn measured(
             &row,
             &place.cast_signed(),
             &measurement.metric,
-            &split(measurement.split),
+            &measurement.split.name(),
             &measurement.value,
             &measurement.provenance.to_string(),
         ];
@@ -370,14 +370,5 @@ pub(crate) fn purpose(name: &str, confirm: Option<u32>) -> Option<Purpose> {
         ("audit", Some(of)) => Some(Purpose::Audit { of: TrialNo(of) }),
         ("report", None) => Some(Purpose::Report),
         _ => None,
-    }
-}
-
-/// The split's name.
-pub(crate) fn split(split: Split) -> &'static str {
-    match split {
-        Split::Search => "search",
-        Split::Select => "select",
-        Split::Report => "report",
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use empiric_core::{
     Concern, Gate, Provenance, Purpose, RedLine, Replicate, Severity, Split, Study, Trial, TrialNo,
-    figures::signed,
+    figures::signed_digits,
 };
 
 use crate::concern;
@@ -88,12 +88,15 @@ pub fn sustained(study: &Study, trial: &Trial, champion: &Trial, gain: f64) -> A
         let n = differences.len();
         let shown = format!(
             "{} on {n} seeds that nobody could foresee ({} split)",
-            signed(again, 3),
+            signed_digits(again, 3),
             split.name()
         );
         // Also refused when there is nothing to compare.
         if !again.is_finite() || again < AGAIN * gain || again <= 0.0 {
-            return Audited::Refuted(format!("of {} the audit found {shown}", signed(gain, 3)));
+            return Audited::Refuted(format!(
+                "of {} the audit found {shown}",
+                signed_digits(gain, 3)
+            ));
         }
         words.push(shown);
     }
@@ -129,16 +132,8 @@ fn contract(own: &[&Replicate], theirs: &[&Replicate]) -> Option<Concern> {
 
 fn counts(samples: &std::collections::BTreeMap<Split, u64>) -> String {
     let each: Vec<String> =
-        samples.iter().map(|(split, n)| format!("{n} ({})", name(*split))).collect();
+        samples.iter().map(|(split, n)| format!("{n} ({})", split.name())).collect();
     if each.is_empty() { "none told".to_owned() } else { each.join(", ") }
-}
-
-fn name(split: Split) -> &'static str {
-    match split {
-        Split::Search => "search",
-        Split::Select => "select",
-        Split::Report => "report",
-    }
 }
 
 /// An evaluator that reports agreement says that nobody honest agrees with every hidden answer.
@@ -207,7 +202,7 @@ fn answer(replicate: &Replicate) -> Option<String> {
         .measurements
         .iter()
         .filter(|measurement| measurement.provenance != Provenance::Harness)
-        .map(|m| format!("{} {} {:x}", m.metric, name(m.split), m.value.to_bits()))
+        .map(|m| format!("{} {} {:x}", m.metric, m.split.name(), m.value.to_bits()))
         .collect();
     (!values.is_empty()).then(|| values.join("\n"))
 }

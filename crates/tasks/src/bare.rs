@@ -19,22 +19,22 @@ const LIBRARIES: &str = "libraries";
 
 /// Where recipe code runs instead of the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bare {
+pub(crate) struct Bare {
     /// The copy.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Directory to look programs up in; there is no other.
-    pub bin: PathBuf,
+    pub(crate) bin: PathBuf,
     /// Everything outside the task that programs must be able to read, under these very paths.
-    pub read_paths: Vec<PathBuf>,
+    pub(crate) read_paths: Vec<PathBuf>,
     /// Variables to set besides the environment's.
-    pub vars: BTreeMap<String, String>,
+    pub(crate) vars: BTreeMap<String, String>,
 }
 
 /// The compiled copy for a task that hides something; made if it is not there.
 ///
 /// # Errors
 /// When `[prepare]` wrote no list, the copy cannot be made, or `progress` says to stop.
-pub fn bare(
+pub(crate) fn bare(
     loaded: &Loaded,
     environment: &Environment,
     data: &Data,

@@ -33,21 +33,21 @@ const VARS: [(&str, &str); 3] =
 
 /// What a task's programs run in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// Hash of the Python version and of the requirements, or of the packages that are installed.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// Directory to look programs up in before all others.
-    pub bin: Option<PathBuf>,
+    pub(crate) bin: Option<PathBuf>,
     /// Directories outside `/usr` and the like that programs must be able to read, under these very paths.
-    pub read_paths: Vec<PathBuf>,
+    pub(crate) read_paths: Vec<PathBuf>,
     /// Variables to set for every command.
-    pub vars: BTreeMap<String, String>,
+    pub(crate) vars: BTreeMap<String, String>,
 }
 
 impl Environment {
     /// `path` with `bin` in front.
     #[must_use]
-    pub fn path(&self, path: &std::ffi::OsStr) -> OsString {
+    pub(crate) fn path(&self, path: &std::ffi::OsStr) -> OsString {
         let mut whole = OsString::new();
         if let Some(bin) = &self.bin {
             whole.push(bin);
@@ -60,14 +60,14 @@ impl Environment {
 
 /// Builds environments and finds those that were built.
 #[derive(Debug)]
-pub struct Environments<'a> {
+pub(crate) struct Environments<'a> {
     host: &'a Host,
 }
 
 impl<'a> Environments<'a> {
     /// Environments in the host's cache.
     #[must_use]
-    pub fn new(host: &'a Host) -> Self {
+    pub(crate) fn new(host: &'a Host) -> Self {
         Self { host }
     }
 
@@ -76,7 +76,7 @@ impl<'a> Environments<'a> {
     ///
     /// # Errors
     /// When no Python satisfies the task, a requirement cannot be installed, or `progress` says to stop.
-    pub fn ensure(
+    pub(crate) fn ensure(
         &self,
         loaded: &Loaded,
         progress: &mut Progress<'_>,

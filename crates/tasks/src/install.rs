@@ -44,15 +44,7 @@ pub fn install(
         splits: splits
             .map(|dealt| Arc::new(evaluate::Dealt::new(dealt.path.clone(), &dealt.assignment))),
         data_dir: data_dir.map_or_else(|| loaded.root.clone(), Path::to_owned),
-        data: data
-            .entries
-            .into_iter()
-            .map(|entry| evaluate::DataEntry {
-                name: entry.name,
-                path: entry.path,
-                visible: entry.visible,
-            })
-            .collect(),
+        data: data.entries,
     };
     Ok(Installed { installation, watch })
 }

@@ -27,21 +27,21 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use bare::{Bare, bare};
 pub use diagnostic::Diagnostic;
-pub use environment::{Environment, Environments};
 pub use error::Error;
 pub use init::{agents, init};
 pub use input::schema;
 pub use install::{Installed, install};
 pub use load::{FILE, Loaded, load};
-pub use prepare::{Data, DataEntry, prepare};
 pub use process::{Progress, Step};
 pub use python::{Requirement, RequirementError};
 pub use quick::{Quick, quick};
-pub use splits::Dealt;
 pub use watch::Watch;
 
+use bare::{Bare, bare};
+use environment::{Environment, Environments};
+use prepare::{Data, prepare};
+use splits::Dealt;
 use std::{ffi::OsString, path::PathBuf};
 
 /// What of the host this crate is handed.
@@ -51,4 +51,17 @@ pub struct Host {
     pub cache: PathBuf,
     /// Where programs are looked up, as in `PATH`.
     pub path: OsString,
+}
+
+impl Host {
+    /// As environment variables say, which `read` reads.
+    #[must_use]
+    pub fn of(read: impl Fn(&str) -> Option<OsString>) -> Self {
+        let home = || read("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let base = || read("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
+        Self {
+            cache: read("EMPIRIC_CACHE").map_or_else(|| base().join("empiric"), PathBuf::from),
+            path: read("PATH").unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin")),
+        }
+    }
 }

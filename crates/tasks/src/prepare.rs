@@ -11,6 +11,7 @@ use std::{
 };
 
 use empiric_core::{Digest, task::Visible};
+use empiric_evaluate::DataEntry;
 
 use crate::{
     Dealt, Environment, Error, Host, Loaded, Progress, files,
@@ -20,24 +21,13 @@ use crate::{
 
 /// The data of a task, ready to be shown to its programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Data {
+pub(crate) struct Data {
     /// Hash of all of it when it was prepared.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// Its pieces in the order of the task.
-    pub entries: Vec<DataEntry>,
+    pub(crate) entries: Vec<DataEntry>,
     /// The splits, where the task has them made.
-    pub splits: Option<Dealt>,
-}
-
-/// One directory or file of data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataEntry {
-    /// Its name below `$EMPIRIC_DATA`.
-    pub name: String,
-    /// Where it is on this machine, without links.
-    pub path: PathBuf,
-    /// Who may read it.
-    pub visible: Visible,
+    pub(crate) splits: Option<Dealt>,
 }
 
 impl Data {
@@ -45,7 +35,7 @@ impl Data {
     ///
     /// # Errors
     /// When something cannot be read.
-    pub fn current_digest(&self) -> io::Result<Digest> {
+    pub(crate) fn current_digest(&self) -> io::Result<Digest> {
         digest(&self.entries, self.splits.as_ref())
     }
 }
@@ -76,7 +66,7 @@ fn digest(entries: &[DataEntry], splits: Option<&Dealt>) -> io::Result<Digest> {
 /// # Errors
 /// When the command fails, takes too long, leaves out a declared piece, or `progress` says to stop; nothing is kept
 /// then but its log.
-pub fn prepare(
+pub(crate) fn prepare(
     loaded: &Loaded,
     environment: &Environment,
     host: &Host,

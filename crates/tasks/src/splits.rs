@@ -20,11 +20,11 @@ const SPLITS: [Split; 3] = [Split::Search, Split::Select, Split::Report];
 
 /// The splits of a task, as its evaluator is given them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dealt {
+pub(crate) struct Dealt {
     /// A JSON file that holds the assignment.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Which item is where.
-    pub assignment: Assignment,
+    pub(crate) assignment: Assignment,
 }
 
 impl Dealt {

@@ -44,7 +44,7 @@ impl Watch {
     ///
     /// # Errors
     /// When a file cannot be looked at.
-    pub fn new(
+    pub(crate) fn new(
         loaded: &Loaded,
         data: &Data,
         environment: &Environment,

@@ -2,25 +2,7 @@
 
 use empiric_core::quote;
 
-/// A value with about five significant digits.
-#[must_use]
-pub fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return "?".to_owned();
-    }
-    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    if !(-4..9).contains(&magnitude) {
-        return format!("{value:.4e}");
-    }
-    let decimals = (4 - magnitude).clamp(0, 8) as usize;
-    format!("{value:.decimals$}")
-}
-
-/// A signed value.
-#[must_use]
-pub fn signed(value: f64) -> String {
-    format!("{}{}", if value < 0.0 { "-" } else { "+" }, number(value.abs()))
-}
+pub use empiric_core::figures::{number, signed};
 
 /// `text` on one line, without what is not seen and without « and », in at most `limit` characters.
 #[must_use]

@@ -80,7 +80,7 @@ fn in_parts(reader: &Reader, trial: &Trial) {
     let mut sums: BTreeMap<(String, String), (f64, usize)> = BTreeMap::new();
     let results = trial.replicates.iter().filter_map(|replicate| replicate.result.as_ref());
     for one in results.flat_map(|result| &result.measurements) {
-        let split = crate::projection::split(one.split).to_owned();
+        let split = one.split.name().to_owned();
         let sum = sums.entry((one.metric.clone(), split)).or_default();
         *sum = (sum.0 + one.value, sum.1 + 1);
     }

@@ -102,11 +102,7 @@ impl Run {
                 let one = |measurement: &Measurement| Measured {
                     metric: measurement.metric.clone(),
                     value: measurement.value,
-                    split: match measurement.split {
-                        Split::Search => "search".to_owned(),
-                        Split::Select => "select".to_owned(),
-                        Split::Report => "report".to_owned(),
-                    },
+                    split: measurement.split.name().to_owned(),
                     provenance: measurement.provenance.to_string(),
                 };
                 result.measurements.iter().map(one).collect()

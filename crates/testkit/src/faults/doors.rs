@@ -47,14 +47,14 @@ pub fn doors(setting: &Setting, table: &mut Table<'_>) -> Result<()> {
         mind(asked, address.get().map_or("", String::as_str))
     })?;
     // The server of models has no pages; that there is none is written down as a page would be.
-    page.set(format!("{}/page", server.url())).ok();
     let url = server.url();
-    let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+    page.set(format!("{url}/page")).ok();
+    let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
     let mut words = setting.run(TRIALS);
-    words.extend(["--web".to_owned(), host.to_owned()]);
+    words.extend(["--web".to_owned(), host]);
     let arms = ["--arm", "tuner", "--arm", "specialists", "--model", "test/one", "--base-url"];
     words.extend(arms.map(str::to_owned));
-    words.push(url.clone());
+    words.push(url);
     let mut history = History::default();
     let (mut points, mut missed, mut left, mut faults) = (0, Vec::new(), Vec::new(), Vec::new());
     for point in Point::all() {
