@@ -17,14 +17,19 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
+    thread,
     time::Duration,
 };
 
 use empiric_core::Study;
 use empiric_ledger::{Inbox, Reader, Request, RequestId};
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    io::Errno,
+};
 
 use crate::{ambient, args::Watch, exit::Failure, look, out};
 
@@ -34,7 +39,7 @@ use follow::{Follower, Sight};
 /// Between looks at the ledger.
 const TICK: Duration = Duration::from_millis(200);
 /// Signals that end the view; the terminal is put back first. SIGHUP is not among them and ends the program as it does any
-/// other; where it is ignored, [`typed`] sees that the terminal is gone.
+/// other; where it is ignored, [`there`] sees that the terminal is gone.
 const ENDS: [i32; 2] = [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT];
 
 pub(crate) fn watch(args: &Watch) -> Result<(), Failure> {
@@ -78,6 +83,7 @@ fn on_screen(follower: &mut Follower, colour: bool) -> Result<(), Failure> {
     let mut asked: Option<Asked> = None;
     // Also puts the terminal back when something panics.
     let mut terminal = ratatui::try_init()?;
+    let typed = typing();
     let ended = loop {
         let seq = sight.study.seq();
         through = app.arm.as_ref().map(|arm| match through.take() {
@@ -94,7 +100,7 @@ fn on_screen(follower: &mut Follower, colour: bool) -> Result<(), Failure> {
         if let Err(error) = drawn {
             break Err(error.into());
         }
-        match keys(&mut app, &sight.study) {
+        match keys(&mut app, &sight.study, &typed) {
             Ok(Want::Quit) => break Ok(()),
             Ok(Want::Ask(request)) => asked = ask(follower, &mut app, request),
             Ok(Want::Open(no)) => {
@@ -128,50 +134,58 @@ fn on_screen(follower: &mut Follower, colour: bool) -> Result<(), Failure> {
     ended
 }
 
+/// What is typed, read by a thread of its own: one that reads from a terminal that goes away never comes back, and ends with
+/// the program.
+fn typing() -> mpsc::Receiver<Input> {
+    let (sender, typed) = mpsc::channel();
+    thread::spawn(move || {
+        while let Ok(input) = event::read() {
+            if sender.send(input).is_err() {
+                break;
+            }
+        }
+    });
+    typed
+}
+
 /// Takes in what was typed within a tick.
 ///
 /// # Errors
 /// When the terminal is gone.
-fn keys(app: &mut App, study: &Study) -> io::Result<Want> {
+fn keys(app: &mut App, study: &Study, typed: &mpsc::Receiver<Input>) -> io::Result<Want> {
     let mut wait = TICK;
     loop {
-        typed(Duration::ZERO)?;
-        if !event::poll(Duration::ZERO)? {
-            if wait.is_zero() || !typed(wait)? {
-                return Ok(Want::Nothing);
+        there()?;
+        match typed.recv_timeout(wait) {
+            Ok(Input::Key(key)) if key.kind != KeyEventKind::Release => {
+                let wanted = app.key(key, study);
+                if wanted != Want::Nothing {
+                    return Ok(wanted);
+                }
             }
-            wait = Duration::ZERO;
-            continue;
-        }
-        if let Input::Key(key) = event::read()?
-            && key.kind != KeyEventKind::Release
-        {
-            let wanted = app.key(key, study);
-            if wanted != Want::Nothing {
-                return Ok(wanted);
+            Ok(_) => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => return Ok(Want::Nothing),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(io::ErrorKind::BrokenPipe.into());
             }
         }
         wait = Duration::ZERO;
     }
 }
 
-/// Whether anything is typed within `wait`. Asked before keys are read, since who reads those of a terminal that is gone
-/// never comes back.
-fn typed(wait: Duration) -> io::Result<bool> {
+/// That the terminal is there.
+fn there() -> io::Result<()> {
     let stdin = io::stdin();
     let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-    let wait = Timespec::try_from(wait).map_err(io::Error::other)?;
-    match rustix::event::poll(&mut ready, Some(&wait)) {
-        Ok(_) => {}
-        // The window was made larger or smaller, or the view is to end.
-        Err(rustix::io::Errno::INTR) => return Ok(false),
+    match rustix::event::poll(&mut ready, Some(&Timespec::default())) {
+        Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let found = ready[0].revents();
-    if found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    if ready[0].revents().intersects(gone) {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
-    Ok(found.contains(PollFlags::IN))
+    Ok(())
 }
 
 fn ask(follower: &Follower, app: &mut App, request: Request) -> Option<Asked> {
