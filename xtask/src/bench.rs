@@ -29,7 +29,7 @@ pub(crate) fn specialists(words: &[&str]) -> anyhow::Result<ExitCode> {
 }
 
 /// The tuner and the policies against Optuna's samplers, where the truth is known; with `--tasks`, the tuner on the bundled
-/// tasks.
+/// tasks, which may be cut short and gone on with.
 pub(crate) fn search(words: &[&str]) -> anyhow::Result<ExitCode> {
     let arena = build("empiric-arena", "empiric-arena", true)?;
     let real = words.contains(&"--tasks");
@@ -37,7 +37,9 @@ pub(crate) fn search(words: &[&str]) -> anyhow::Result<ExitCode> {
     if real {
         machine::ready()?;
         let exe = build("empiric-cli", "empiric", true)?;
+        let journal = exe.with_file_name("search-tasks.jsonl");
         bench.arg("--tasks").arg(root().join("tasks")).arg("--exe").arg(exe);
+        bench.arg("--journal").arg(journal);
     }
     match optuna(&arena) {
         Some(python) => {

@@ -64,7 +64,7 @@ impl Proposer for Tuner {
 
     /// A proposal takes milliseconds, and is the better for knowing the trials before it.
     fn ahead(&self, slots: usize) -> usize {
-        slots.div_ceil(4)
+        slots / 4
     }
 
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {

@@ -6,6 +6,7 @@
 
 mod each;
 mod functions;
+mod journal;
 mod literal;
 mod optuna;
 mod spaces;
@@ -27,6 +28,7 @@ use empiric_search::POLICIES;
 use crate::{
     each::each_seed,
     functions::{Function, functions},
+    journal::Journal,
     optuna::{METHODS, Optuna},
     spaces::{Space, spaces},
     table::{Column, comparison, table},
@@ -36,11 +38,13 @@ use crate::{
 
 const USAGE: &str = "\
 usage: empiric-arena [--trials N] [--seeds N] [--python PROGRAM] [--only WORD]
-       empiric-arena --exe PROGRAM --tasks DIR --python PROGRAM [--trials N] [--seeds N] [--only WORD]
+       empiric-arena --exe PROGRAM --tasks DIR --journal FILE --python PROGRAM
+                     [--trials N] [--seeds N] [--only WORD]
 
   --python  an interpreter that has optuna and cmaes; without it Optuna is left out
   --exe     the empiric that runs the studies of the bundled tasks
   --tasks   where the bundled tasks are: these are compared, not functions
+  --journal where what was measured on tasks is written, and read by the same programs that go on
   --only    functions, or tasks, whose name contains this";
 
 /// Slots that the regret of parallelism is read at; the first is what the others are compared with.
@@ -54,6 +58,7 @@ struct Words {
     python: Option<PathBuf>,
     exe: Option<PathBuf>,
     tasks: Option<PathBuf>,
+    journal: Option<PathBuf>,
     only: String,
 }
 
@@ -98,17 +103,16 @@ fn went_away(error: &anyhow::Error) -> bool {
 fn read(mut words: impl Iterator<Item = String>) -> anyhow::Result<Words> {
     let mut read = Words::default();
     while let Some(name) = words.next() {
-        if !["--trials", "--seeds", "--python", "--exe", "--tasks", "--only"].contains(&&*name) {
-            bail!("{name} is unknown");
-        }
-        let value = words.next().with_context(|| format!("{name} needs a value"))?;
+        let mut value = || words.next().with_context(|| format!("{name} needs a value"));
         match name.as_str() {
-            "--trials" => read.trials = Some(value.parse().context("--trials is no number")?),
-            "--seeds" => read.seeds = Some(value.parse().context("--seeds is no number")?),
-            "--python" => read.python = Some(value.into()),
-            "--exe" => read.exe = Some(value.into()),
-            "--tasks" => read.tasks = Some(value.into()),
-            _ => read.only = value,
+            "--trials" => read.trials = Some(value()?.parse().context("--trials is no number")?),
+            "--seeds" => read.seeds = Some(value()?.parse().context("--seeds is no number")?),
+            "--python" => read.python = Some(value()?.into()),
+            "--exe" => read.exe = Some(value()?.into()),
+            "--tasks" => read.tasks = Some(value()?.into()),
+            "--journal" => read.journal = Some(value()?.into()),
+            "--only" => read.only = value()?,
+            _ => bail!("{name} is unknown"),
         }
     }
     Ok(read)
@@ -152,12 +156,15 @@ fn bundled(words: &Words, size: Size, dir: &Path) -> anyhow::Result<()> {
         spaces().into_iter().filter(|space| space.task.contains(&words.only)).collect();
     let names: Vec<&str> = spaces.iter().map(|space| space.task).collect();
     let (exe, python) = (words.exe.as_deref(), words.python.as_deref());
+    let journal = words.journal.as_deref().context("--tasks needs --journal")?;
+    let journal = Journal::open(journal)?;
     let ground = Ground {
         exe: exe.context("--tasks needs --exe")?,
         tasks: dir,
         python: python.context("--tasks needs --python")?,
         trials: size.trials,
         seeds: size.seeds,
+        journal: &journal,
     };
     let (columns, lines) = tasks(&ground, &spaces)?;
     say(format!(

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use empiric_core::{Goal, Purpose, Split, TrialNo, trial::Measured};
+use empiric_core::{Blame, Goal, Purpose, Seed, Split, TrialNo, trial::Measured};
 use empiric_engine::{Edited, Layout, LocalRunner, Rehearsal};
 use empiric_evaluate::Installation;
 use empiric_ledger::Reader;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     each::each_seed,
+    journal::{Journal, Key, Won, programs},
     literal::{Literal, Settings},
     optuna::{METHODS, Optuna},
     spaces::Space,
@@ -35,6 +36,8 @@ use crate::{
 
 /// Replicates on report seeds of each choice.
 const REPLICATES: u32 = 3;
+/// Tries of a replicate that the machine spoils.
+const TRIES: u32 = 3;
 /// The name of ours among the columns.
 const OURS: &str = "tuner";
 
@@ -50,13 +53,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) trials: u32,
     /// Searches by each method.
     pub(crate) seeds: u64,
-}
-
-/// What one method came to with one seed: the gain of its choice in the metric's unit, and the replicates it took.
-#[derive(Debug, Clone, Copy)]
-struct Won {
-    gain: f64,
-    replicates: u32,
+    /// What was measured before, and is not again.
+    pub(crate) journal: &'a Journal,
 }
 
 /// Columns of all methods, a row for each of `spaces`: share of the largest gain that any search had in it; and what that
@@ -68,13 +66,27 @@ pub(crate) fn tasks(
     let names = [OURS].into_iter().chain(METHODS);
     let mut columns: Vec<Column> = names.map(Column::new).collect();
     let mut lines = Vec::new();
+    let programs = programs(&[ground.exe, &std::env::current_exe()?])?;
     for space in spaces {
         let runs = each_seed(
             ground.seeds,
-            || Bench::new(ground, space),
+            || Ok(None),
             |bench, seed| {
                 let began = Instant::now();
-                let won = bench.all(seed)?;
+                let (programs, task) = (programs.clone(), space.task.to_owned());
+                let key = Key { programs, task, trials: ground.trials, seed };
+                let won = match (ground.journal.get(&key), bench) {
+                    (Some(won), _) => won,
+                    (None, bench) => {
+                        let bench = match bench {
+                            Some(bench) => bench,
+                            none => none.insert(Bench::new(ground, space)?),
+                        };
+                        let won = bench.all(seed)?;
+                        ground.journal.add(key, won.clone())?;
+                        won
+                    }
+                };
                 let gains: Vec<String> = columns
                     .iter()
                     .zip(&won)
@@ -211,7 +223,7 @@ impl<'a> Bench<'a> {
         let mut worst: Option<f64> = None;
         let value = |_, settings: &Settings| {
             let edit = edited(recipe, &space.literals, settings)?;
-            let measured = runtime.block_on(rehearsal.measure(some(edit), first))?;
+            let measured = replicate(runtime, rehearsal, &edit, first)?;
             let value = loss(installation, &[measured], Split::Search);
             // The first is the recipe as it is.
             worst = value.into_iter().chain(worst).reduce(f64::max);
@@ -228,13 +240,33 @@ impl<'a> Bench<'a> {
         for index in 0..REPLICATES {
             let seed = Purpose::Report.seed(seed, index);
             for (choice, all) in choices.iter().zip(&mut all) {
-                all.push(
-                    self.runtime.block_on(self.rehearsal.measure(some(choice.clone()), seed))?,
-                );
+                all.push(replicate(&self.runtime, &mut self.rehearsal, choice, seed)?);
             }
         }
         Ok(all.iter().map(|all| loss(&self.installation, all, Split::Report)).collect())
     }
+}
+
+/// A replicate that says something of the recipe: what the machine spoils is run again.
+///
+/// # Errors
+/// Where the machine fails every time: that is nobody's bad choice.
+fn replicate(
+    runtime: &tokio::runtime::Runtime,
+    rehearsal: &mut Rehearsal,
+    edit: &Edited,
+    seed: Seed,
+) -> anyhow::Result<Measured> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let measured = runtime.block_on(rehearsal.measure(some(edit.clone()), seed))?;
+        match measured.failure {
+            Some(failure) if failure.blame == Blame::Infra => last = Some(failure),
+            _ => return Ok(measured),
+        }
+    }
+    let last = last.map_or_else(String::new, |failure| failure.to_string());
+    bail!("the machine spoilt {TRIES} tries of a replicate, the last by {last}")
 }
 
 /// The mean of the task's metric over replicates, less being better; none where one failed or a gate is missed.

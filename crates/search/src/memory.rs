@@ -170,7 +170,7 @@ impl Memory {
             (Verdict::Baseline | Verdict::Discard | Verdict::Inconclusive, _) => {}
         }
         if let Some(gain) = gain_over_parent(study, trial)
-            && (verdict == Verdict::Keep || gain > noise(study))
+            && (verdict == Verdict::Keep || gain.min(over_baseline(study, trial)) > noise(study))
         {
             self.promising.insert(trial.no, gain);
             forget(&mut self.promising, |gain| -gain);
@@ -330,6 +330,16 @@ pub(crate) fn gain_over_parent(study: &Study, trial: &Trial) -> Option<f64> {
     let metric = &study.task().metric;
     let parent = study.trial(*trial.parents().first()?)?;
     Some(metric.goal.gain(trial.search_score(&metric.name)?, parent.search_score(&metric.name)?))
+}
+
+/// Gain over the baseline, on the search split; nothing where it is not known.
+fn over_baseline(study: &Study, trial: &Trial) -> f64 {
+    let metric = &study.task().metric;
+    let scores = study.trial(TrialNo::BASELINE).map(|baseline| {
+        let baseline = baseline.search_score(&metric.name)?;
+        Some(metric.goal.gain(trial.search_score(&metric.name)?, baseline))
+    });
+    scores.flatten().unwrap_or(0.0)
 }
 
 /// Standard deviation of one replicate, from the baseline's; infinite until the baseline was measured twice.

@@ -8,7 +8,8 @@
 //!   Morris 1975). A lucky single run is thus no reason to go on from it.
 //! - What a child adds is normal as well: the mean over all children of their parents' nodes, and more and more that of
 //!   the node's own children as they come in. A child under way counts as one that added nothing, so that parallel
-//!   asks spread over nodes.
+//!   asks spread over nodes. A step down counts as no longer than the longest step up so far: how bad a bad idea was says
+//!   nothing of what the next may gain.
 //!
 //! Their sum is drawn for every node, and the largest is improved. Near misses take part with the gain they would have
 //! had, and with the probability that repairs have had of succeeding.
@@ -27,8 +28,8 @@ use crate::{
     specialists::settle,
 };
 
-/// Drafts before anything else, as in AIDE.
-const DRAFTS: u32 = 5;
+/// Drafts before anything else: fewer than AIDE's five, because a night of few trials cannot spare them.
+const DRAFTS: u32 = 3;
 /// Share of asks whose operator is left to chance.
 const FLOOR: f64 = 0.08;
 /// Children that what is believed of all children counts for.
@@ -37,6 +38,10 @@ const PRIOR_CHILDREN: f64 = 6.0;
 const LATEST: usize = 24;
 /// The whole recipe, as an arm beside its surfaces.
 const WHOLE: &str = "";
+/// How promising the whole is before anything was measured, and all surfaces together: to be held to one is a narrower
+/// choice, and has to show that it pays.
+const WIDE: f64 = 2.0;
+const NARROW: f64 = 0.5;
 
 /// Thompson sampling over nodes.
 #[derive(Debug, Clone)]
@@ -50,6 +55,8 @@ pub struct Race {
     nodes: BTreeMap<TrialNo, Node>,
     /// Gains of improvements over their parents.
     steps: Moments,
+    /// The largest of them, at least nothing.
+    farthest: f64,
     latest: VecDeque<u32>,
 }
 
@@ -96,6 +103,7 @@ impl Default for Race {
             surfaces: Allocation::new(FLOOR),
             nodes: BTreeMap::new(),
             steps: Moments::default(),
+            farthest: 0.0,
             latest: VecDeque::new(),
         }
     }
@@ -126,9 +134,9 @@ impl Race {
             return;
         };
         if let Some(step) = gain_over_parent(study, trial) {
-            // Beyond a few standard deviations a bad step is just bad.
-            let least = self.steps.mean - 3.0 * self.steps.variance(f64::INFINITY).sqrt();
-            let step = if least.is_finite() { step.max(least) } else { step };
+            // A step down is no longer than the longest up.
+            let step = step.max(-self.farthest.max(noise(study)));
+            self.farthest = self.farthest.max(step);
             self.steps.add(step);
             if let Some(node) = parent.and_then(|no| self.nodes.get_mut(&no)) {
                 node.children.add(step);
@@ -247,6 +255,7 @@ impl Policy for Race {
             // Values of different segments are not compared.
             self.nodes.clear();
             self.steps = Moments::default();
+            self.farthest = 0.0;
         }
     }
 
@@ -263,7 +272,7 @@ impl Policy for Race {
         let mut options = vec![(Operator::Improve, 2.0), (Operator::Ablate, 0.1)];
         options.extend(near.map(|_| (Operator::Repair, 1.5)));
         options.extend(buggy.map(|_| (Operator::Debug, 0.5)));
-        options.extend(pair.map(|_| (Operator::Merge, 1.0)));
+        options.extend(pair.map(|_| (Operator::Merge, 0.3)));
         let names: Vec<(String, f64)> =
             options.iter().map(|(operator, prior)| (operator.to_string(), *prior)).collect();
         let named: Vec<(&str, f64)> = names.iter().map(|(name, p)| (name.as_str(), *p)).collect();
@@ -276,8 +285,9 @@ impl Policy for Race {
         };
         let mut surface = None;
         if operator == Operator::Improve && study.task().surfaces.len() > 1 {
-            let mut arms = vec![(WHOLE, 2.0)];
-            arms.extend(study.task().surfaces.iter().map(|surface| (surface.name.as_str(), 0.5)));
+            let mut arms = vec![(WHOLE, WIDE)];
+            let each = NARROW / study.task().surfaces.len() as f64;
+            arms.extend(study.task().surfaces.iter().map(|surface| (surface.name.as_str(), each)));
             let (arm, _) = arms[self.surfaces.choose(&arms, &mut rng)];
             surface = Some(arm.to_owned()).filter(|arm| arm != WHOLE);
         }

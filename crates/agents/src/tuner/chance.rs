@@ -33,7 +33,7 @@ impl Proposer for Random {
     }
 
     fn ahead(&self, slots: usize) -> usize {
-        slots.div_ceil(4)
+        slots / 4
     }
 
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Knobs that get a coordinate; those moved most often first.
-const COORDINATES: usize = 16;
+const COORDINATES: usize = 32;
 /// Observations taken in, those nearest to the center first, which bounds the cost of a fit.
 const OBSERVATIONS: usize = 48;
 /// Those of them, the nearest, that lengths and misfit are judged by, some fifty times for each fit.

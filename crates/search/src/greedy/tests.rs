@@ -88,6 +88,25 @@ fn two_branches_are_merged_now_and_then_but_once() {
 }
 
 #[test]
+fn what_is_worse_than_the_baseline_is_not_merged_for_being_better_than_its_parent() {
+    let branches = |loss: f64| {
+        move |ledger: &mut Ledger| {
+            let good = ledger.edited(improve(TrialNo::BASELINE));
+            ledger.measured(good, 0.9);
+            ledger.valid(good, Verdict::Inconclusive, Some(0.1));
+            let bad = ledger.edited(improve(TrialNo::BASELINE));
+            ledger.measured(bad, 1.2);
+            ledger.valid(bad, Verdict::Discard, Some(-0.2));
+            let child = ledger.edited(improve(bad));
+            ledger.measured(child, loss);
+            ledger.valid(child, Verdict::Discard, Some(1.0 - loss));
+        }
+    };
+    assert!(share("greedy", branches(1.05), Operator::Merge) == 0.0);
+    assert!(share("greedy", branches(0.95), Operator::Merge) > 0.05);
+}
+
+#[test]
 fn debugging_stops_at_its_depth() {
     let mut ledger = Ledger::new(1, "greedy");
     ledger.past_drafts();
