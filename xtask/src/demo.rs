@@ -16,11 +16,12 @@ use crate::{
 };
 
 const TASK: &str = "tasks/golf";
-/// Some forty seconds on two idle cores; a third of them gives a keep.
+/// Some sixty seconds on two idle cores.
 const TRIALS: &str = "30";
 /// Cap for slower machines. Trials under way and the closing comparison may go beyond it by some twenty seconds.
 const WALL: &str = "60s";
-const SEED: &str = "2";
+/// Its second trial is kept, so that a machine at half its speed gets there within the cap as well.
+const SEED: &str = "4";
 
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     machine::ready()?;

@@ -62,9 +62,8 @@ impl Proposer for Tuner {
         history::NAME
     }
 
-    /// A proposal takes milliseconds, and is the better for knowing the trials before it.
     fn ahead(&self, slots: usize) -> usize {
-        slots / 4
+        ahead(slots)
     }
 
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {
@@ -477,6 +476,11 @@ impl<'a> Desk<'a> {
             detail: point.detail(plan.family),
         })
     }
+}
+
+/// Proposals made ahead: few, for one takes milliseconds and is the better for knowing the trials before it.
+fn ahead(slots: usize) -> usize {
+    slots / 4
 }
 
 fn motive(family: Family, parent: TrialNo) -> String {

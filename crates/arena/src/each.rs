@@ -2,22 +2,20 @@
 
 use std::{
     num::NonZero,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
 };
 
-/// What `run` makes of each seed below `seeds`, in their order; every thread begins with a `start` of its own.
+/// What `run` makes of each of `seeds`, in their order; every thread begins with a `start` of its own.
 ///
 /// # Errors
 /// The first that any run ends with.
 pub(crate) fn each_seed<S, T: Send>(
-    seeds: u64,
+    seeds: impl IntoIterator<Item = u64, IntoIter: Send>,
     start: impl Fn() -> anyhow::Result<S> + Sync,
     run: impl Fn(&mut S, u64) -> anyhow::Result<T> + Sync,
 ) -> anyhow::Result<Vec<T>> {
-    let next = AtomicU64::new(0);
+    let seeds = Mutex::new(seeds.into_iter());
+    let next = || seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
     let made = Mutex::new(Vec::new());
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
@@ -25,11 +23,7 @@ pub(crate) fn each_seed<S, T: Send>(
             .map(|_| {
                 scope.spawn(|| -> anyhow::Result<()> {
                     let mut state = None;
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= seeds {
-                            return Ok(());
-                        }
+                    while let Some(seed) = next() {
                         let state = match &mut state {
                             Some(state) => state,
                             none => none.insert(start()?),
@@ -37,6 +31,7 @@ pub(crate) fn each_seed<S, T: Send>(
                         let run = run(state, seed)?;
                         made.lock().unwrap_or_else(PoisonError::into_inner).push((seed, run));
                     }
+                    Ok(())
                 })
             })
             .collect();

@@ -11,6 +11,8 @@ use empiric_core::Digest;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::tasks::Won;
+
 /// What a measurement is of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Key {
@@ -19,13 +21,6 @@ pub(crate) struct Key {
     pub(crate) task: String,
     pub(crate) trials: u32,
     pub(crate) seed: u64,
-}
-
-/// What one method came to with one seed: the gain of its choice in the metric's unit, and the replicates it took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Won {
-    pub(crate) gain: f64,
-    pub(crate) replicates: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,9 +33,12 @@ struct Line {
 
 /// A file of them.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct Journal(Mutex<Written>);
+
+#[derive(Debug)]
+struct Written {
     lines: Vec<Line>,
-    file: Mutex<fs::File>,
+    file: fs::File,
 }
 
 impl Journal {
@@ -52,30 +50,29 @@ impl Journal {
             writeln!(file)?;
         }
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Self { lines, file: Mutex::new(file) })
+        Ok(Self(Mutex::new(Written { lines, file })))
     }
 
-    /// What was measured before.
+    /// What was measured.
     pub(crate) fn get(&self, key: &Key) -> Option<Vec<Won>> {
-        self.lines.iter().find(|line| line.key == *key).map(|line| line.won.clone())
+        let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.lines.iter().find(|line| line.key == *key).map(|line| line.won.clone())
     }
 
     /// Writes down what was measured now.
     pub(crate) fn add(&self, key: Key, won: Vec<Won>) -> anyhow::Result<()> {
-        let line = serde_json::to_string(&Line { key, won })?;
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(file, "{line}")?;
-        Ok(file.flush()?)
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = Line { key, won };
+        writeln!(written.file, "{}", serde_json::to_string(&line)?)?;
+        written.lines.push(line);
+        Ok(())
     }
 }
 
-/// These programs, as a [`Key`] names them.
-pub(crate) fn programs(paths: &[&Path]) -> anyhow::Result<String> {
-    let mut digests = Vec::new();
-    for path in paths {
-        digests.push(Digest::of(&fs::read(path)?).to_string());
-    }
-    Ok(Digest::of(digests.concat().as_bytes()).to_string())
+/// This program and the one that it runs, as a [`Key`] names them.
+pub(crate) fn programs(exe: &Path) -> anyhow::Result<String> {
+    let digest = |path: &Path| anyhow::Ok(Digest::of(&fs::read(path)?));
+    Ok(format!("{} {}", digest(exe)?, digest(&std::env::current_exe()?)?))
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ fn own(size: Size, functions: &[Function], policy: &str, slots: usize) -> anyhow
             let plan = Plan { policy, trials: size.trials, slots, seed };
             search(function, plan, &Tuner::default())
         };
-        let runs: Vec<Found> = each_seed(size.seeds, || Ok(()), run)?;
+        let runs: Vec<Found> = each_seed(0..size.seeds, || Ok(()), run)?;
         let replicates: u32 = runs.iter().map(|found| found.replicates).sum();
         stale += runs.iter().map(|found| found.staleness).sum::<f64>();
         column.evaluations.push(replicates / u32::try_from(runs.len().max(1))?);
@@ -258,7 +258,7 @@ fn rival(
             let best = optuna.search(&function.literals, method, seed, trials(at), value)?;
             Ok(function.share(&best))
         };
-        column.scores.push(each_seed(size.seeds, || Optuna::start(python), run)?);
+        column.scores.push(each_seed(0..size.seeds, || Optuna::start(python), run)?);
         column.evaluations.push(trials(at) + 1);
     }
     Ok(column)

@@ -22,11 +22,12 @@ use empiric_ledger::Reader;
 use empiric_lineage::Store;
 use empiric_tasks::Host;
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     each::each_seed,
-    journal::{Journal, Key, Won, programs},
+    journal::{Journal, Key, programs},
     literal::{Literal, Settings},
     optuna::{METHODS, Optuna},
     spaces::Space,
@@ -57,6 +58,13 @@ pub(crate) struct Ground<'a> {
     pub(crate) journal: &'a Journal,
 }
 
+/// What one method came to with one seed: the gain of its choice in the metric's unit, and the replicates it took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Won {
+    pub(crate) gain: f64,
+    pub(crate) replicates: u32,
+}
+
 /// Columns of all methods, a row for each of `spaces`: share of the largest gain that any search had in it; and what that
 /// gain was, a line each.
 pub(crate) fn tasks(
@@ -66,37 +74,28 @@ pub(crate) fn tasks(
     let names = [OURS].into_iter().chain(METHODS);
     let mut columns: Vec<Column> = names.map(Column::new).collect();
     let mut lines = Vec::new();
-    let programs = programs(&[ground.exe, &std::env::current_exe()?])?;
+    let programs = programs(ground.exe)?;
     for space in spaces {
-        let runs = each_seed(
-            ground.seeds,
-            || Ok(None),
-            |bench, seed| {
-                let began = Instant::now();
-                let (programs, task) = (programs.clone(), space.task.to_owned());
-                let key = Key { programs, task, trials: ground.trials, seed };
-                let won = match (ground.journal.get(&key), bench) {
-                    (Some(won), _) => won,
-                    (None, bench) => {
-                        let bench = match bench {
-                            Some(bench) => bench,
-                            none => none.insert(Bench::new(ground, space)?),
-                        };
-                        let won = bench.all(seed)?;
-                        ground.journal.add(key, won.clone())?;
-                        won
-                    }
-                };
-                let gains: Vec<String> = columns
-                    .iter()
-                    .zip(&won)
-                    .map(|(column, won)| format!("{} {:+.4}", column.name, won.gain))
-                    .collect();
-                let (gains, took) = (gains.join(", "), began.elapsed().as_secs_f64());
-                talk(format!("{} seed {seed}: {gains} ({took:.0} s)", space.task));
-                Ok(won)
-            },
-        )?;
+        let key = |seed| {
+            let (programs, task) = (programs.clone(), space.task.to_owned());
+            Key { programs, task, trials: ground.trials, seed }
+        };
+        let unmeasured = (0..ground.seeds).filter(|seed| ground.journal.get(&key(*seed)).is_none());
+        let measure = |bench: &mut Bench<'_>, seed| {
+            let began = Instant::now();
+            let won = bench.all(seed)?;
+            let gains: Vec<String> = columns
+                .iter()
+                .zip(&won)
+                .map(|(column, won)| format!("{} {:+.4}", column.name, won.gain))
+                .collect();
+            let (gains, took) = (gains.join(", "), began.elapsed().as_secs_f64());
+            talk(format!("{} seed {seed}: {gains} ({took:.0} s)", space.task));
+            ground.journal.add(key(seed), won)
+        };
+        each_seed(unmeasured, || Bench::new(ground, space), measure)?;
+        let runs = (0..ground.seeds).filter_map(|seed| ground.journal.get(&key(seed)));
+        let runs: Vec<Vec<Won>> = runs.collect();
         let largest = runs.iter().flatten().map(|won| won.gain).fold(0.0, f64::max);
         let means: Vec<String> = (0..columns.len())
             .map(|at| {
@@ -257,16 +256,18 @@ fn replicate(
     edit: &Edited,
     seed: Seed,
 ) -> anyhow::Result<Measured> {
-    let mut last = None;
-    for _ in 0..TRIES {
+    let mut tries = 0;
+    loop {
         let measured = runtime.block_on(rehearsal.measure(some(edit.clone()), seed))?;
-        match measured.failure {
-            Some(failure) if failure.blame == Blame::Infra => last = Some(failure),
+        tries += 1;
+        match &measured.failure {
+            Some(failure) if failure.blame == Blame::Infra && tries < TRIES => {}
+            Some(failure) if failure.blame == Blame::Infra => {
+                bail!("the machine spoilt {TRIES} tries of a replicate, the last by {failure}")
+            }
             _ => return Ok(measured),
         }
     }
-    let last = last.map_or_else(String::new, |failure| failure.to_string());
-    bail!("the machine spoilt {TRIES} tries of a replicate, the last by {last}")
 }
 
 /// The mean of the task's metric over replicates, less being better; none where one failed or a gate is missed.

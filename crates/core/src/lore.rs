@@ -137,7 +137,7 @@ impl Lore {
         }
         let spared =
             matches!(outcome, Outcome::Failed(failure) if failure.blame.spares_the_trial());
-        let (gain, noise) = (gain_over_parent(study, trial), study.noise().sd());
+        let (gain, noise) = (study.gain_over_parent(trial), study.noise().sd());
         self.credit(trial, outcome, noise);
         if spared {
             return;
@@ -332,13 +332,6 @@ pub fn predicted_gain(task: &Task, said: &Prediction) -> f64 {
         Direction::Decrease => task.metric.goal.gain(-size, 0.0),
         Direction::Unchanged => 0.0,
     }
-}
-
-/// Gain over the first parent, on the search split.
-fn gain_over_parent(study: &Study, trial: &Trial) -> Option<f64> {
-    let metric = &study.task().metric;
-    let parent = study.trial(*trial.parents().first()?)?;
-    Some(metric.goal.gain(trial.search_score(&metric.name)?, parent.search_score(&metric.name)?))
 }
 
 /// By how much a gate was missed, where it was by little.

@@ -54,7 +54,8 @@ pub(crate) struct Memory {
     pub(crate) best: Option<(TrialNo, f64)>,
     /// Most promising undecided trial against the champion in force, with its estimated gain.
     pub(crate) undecided: Option<(TrialNo, f64)>,
-    /// Valid trials that beat their own parent by more than the noise of one replicate, with that gain.
+    /// Valid trials that beat the baseline and their own parent by more than the noise of one replicate, with the gain
+    /// over the parent; and all that were kept.
     promising: BTreeMap<TrialNo, f64>,
     /// Pairs asked to be merged.
     merged: BTreeSet<(TrialNo, TrialNo)>,
@@ -169,8 +170,11 @@ impl Memory {
             }
             (Verdict::Baseline | Verdict::Discard | Verdict::Inconclusive, _) => {}
         }
-        if let Some(gain) = gain_over_parent(study, trial)
-            && (verdict == Verdict::Keep || gain.min(over_baseline(study, trial)) > noise(study))
+        let noise = noise(study);
+        let beats = |other: Option<f64>| other.is_some_and(|gain| gain > noise);
+        if let Some(gain) = study.gain_over_parent(trial)
+            && (verdict == Verdict::Keep
+                || beats(Some(gain)) && beats(study.gain_over(trial, TrialNo::BASELINE)))
         {
             self.promising.insert(trial.no, gain);
             forget(&mut self.promising, |gain| -gain);
@@ -323,23 +327,6 @@ fn miss(study: &Study, failure: &Failure) -> Option<f64> {
     let (Bound::Max(limit) | Bound::Min(limit)) = gate.bound;
     let margin = failure.margin?;
     (margin < 0.0).then(|| -margin / limit.abs().max(f64::MIN_POSITIVE))
-}
-
-/// Gain over the first parent, on the search split.
-pub(crate) fn gain_over_parent(study: &Study, trial: &Trial) -> Option<f64> {
-    let metric = &study.task().metric;
-    let parent = study.trial(*trial.parents().first()?)?;
-    Some(metric.goal.gain(trial.search_score(&metric.name)?, parent.search_score(&metric.name)?))
-}
-
-/// Gain over the baseline, on the search split; nothing where it is not known.
-fn over_baseline(study: &Study, trial: &Trial) -> f64 {
-    let metric = &study.task().metric;
-    let scores = study.trial(TrialNo::BASELINE).map(|baseline| {
-        let baseline = baseline.search_score(&metric.name)?;
-        Some(metric.goal.gain(trial.search_score(&metric.name)?, baseline))
-    });
-    scores.flatten().unwrap_or(0.0)
 }
 
 /// Standard deviation of one replicate, from the baseline's; infinite until the baseline was measured twice.

@@ -24,7 +24,7 @@ use rand::Rng;
 use crate::{
     Policy,
     allocation::{Allocation, normal},
-    memory::{Limits, Memory, REMEMBERED, gain_over_parent, noise},
+    memory::{Limits, Memory, REMEMBERED, noise},
     specialists::settle,
 };
 
@@ -133,7 +133,7 @@ impl Race {
             }
             return;
         };
-        if let Some(step) = gain_over_parent(study, trial) {
+        if let Some(step) = study.gain_over_parent(trial) {
             // A step down is no longer than the longest up.
             let step = step.max(-self.farthest.max(noise(study)));
             self.farthest = self.farthest.max(step);
@@ -207,11 +207,8 @@ impl Race {
 
 /// Gain over the baseline on the search split, and the replicates it rests on.
 fn measured(study: &Study, trial: &Trial) -> Option<(f64, f64)> {
-    let metric = &study.task().metric;
-    let baseline = study.trial(TrialNo::BASELINE)?.search_score(&metric.name)?;
-    let score = trial.search_score(&metric.name)?;
     let replicates = trial.replicates.iter().filter(|replicate| replicate.usable()).count();
-    Some((metric.goal.gain(score, baseline), replicates as f64))
+    Some((study.gain_over(trial, TrialNo::BASELINE)?, replicates as f64))
 }
 
 /// Shannon entropy of counts, bits.

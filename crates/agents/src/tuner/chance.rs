@@ -33,7 +33,7 @@ impl Proposer for Random {
     }
 
     fn ahead(&self, slots: usize) -> usize {
-        slots / 4
+        super::ahead(slots)
     }
 
     fn propose(&self, brief: &Brief) -> Result<Proposal, Failure> {

@@ -240,6 +240,20 @@ impl Study {
         self.row(self.seen.as_ref().map_or("", |seen| &seen.arm)).keeps
     }
 
+    /// Gain of a trial over another on the search split: what proposers see.
+    #[must_use]
+    pub fn gain_over(&self, trial: &Trial, other: TrialNo) -> Option<f64> {
+        let metric = &self.task().metric;
+        let other = self.trial(other)?.search_score(&metric.name)?;
+        Some(metric.goal.gain(trial.search_score(&metric.name)?, other))
+    }
+
+    /// The same over its first parent.
+    #[must_use]
+    pub fn gain_over_parent(&self, trial: &Trial) -> Option<f64> {
+        self.gain_over(trial, *trial.parents().first()?)
+    }
+
     /// Running sums over all values that verdicts see of one trial, in the segment in force.
     #[must_use]
     pub fn spread(&self, no: TrialNo) -> Sample {

@@ -14,14 +14,10 @@ use crate::{Ledger, Reader, verify};
 /// Names the study's directory to the child of [`kills_lose_nothing`].
 const DIR: &str = "EMPIRIC_LEDGER_TEST_DIR";
 
-/// Run by [`kills_lose_nothing`] in a process of its own: appends until it is killed, saying after each append how far
-/// it came.
-#[test]
-#[ignore = "the child of another test"]
-fn child() {
-    let Some(dir) = std::env::var_os(DIR) else { return };
-    let ledger = open(Path::new(&dir));
-    if Reader::open(Path::new(&dir)).unwrap().head().unwrap().seq == 0 {
+/// Appends until it is killed, saying after each append how far it came.
+fn append_for_ever(dir: &Path) -> ! {
+    let ledger = open(dir);
+    if Reader::open(dir).unwrap().head().unwrap().seq == 0 {
         ledger.append(script::opening()).wait().unwrap();
     }
     loop {
@@ -33,11 +29,15 @@ fn child() {
 
 #[test]
 fn kills_lose_nothing() {
+    // This test is its own child.
+    if let Some(dir) = std::env::var_os(DIR) {
+        append_for_ever(Path::new(&dir));
+    }
     let dir = tempfile::tempdir().unwrap();
     let mut least = 0;
     for lines in [1, 40, 7, 200] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "tests::kill::child", "--ignored", "--nocapture"])
+            .args(["--exact", "tests::kill::kills_lose_nothing", "--nocapture"])
             .env(DIR, dir.path())
             .stdout(Stdio::piped())
             .spawn()
