@@ -127,6 +127,10 @@ fn end_helper(pid: Pid, helper: Process) -> Result<(), Error> {
 /// The environment variable that marks the processes of a unit below bubblewrap.
 pub(crate) const MARK: &str = "EMPIRIC_UNIT";
 
+/// Looks at all processes in a row that find nothing marked before nothing is believed to be left: what forks and ends
+/// all the time is seldom there when it is looked for.
+const LOOKS: u32 = 16;
+
 /// Ends every process that carries the mark of the unit `name`.
 fn end_marked(name: &str) -> Result<(), Error> {
     let until = Instant::now() + tree::END_WITHIN;
@@ -135,16 +139,13 @@ fn end_marked(name: &str) -> Result<(), Error> {
         let environment = fs_err::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
         environment.is_ok_and(|text| text.split(|byte| *byte == 0).any(|e| e == entry.as_bytes()))
     };
-    loop {
+    let mut empty = 0;
+    while empty < LOOKS {
         let entries = fs_err::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|e| Pid::from_raw(e.file_name().to_str()?.parse().ok()?));
         let found: Vec<Pid> = pids.filter(marked).collect();
-        for pid in &found {
-            rustix::process::kill_process(*pid, Signal::KILL).ok();
-        }
-        if found.is_empty() {
-            return Ok(());
-        }
+        empty = if found.is_empty() { empty + 1 } else { 0 };
+        tree::kill_all(&found);
         if Instant::now() > until {
             return Err(Error::io(format!("end the processes of {name}"))(
                 ErrorKind::TimedOut.into(),
@@ -152,4 +153,5 @@ fn end_marked(name: &str) -> Result<(), Error> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+    Ok(())
 }

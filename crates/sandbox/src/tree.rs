@@ -45,7 +45,7 @@ pub(crate) fn end() -> Result<(), Error> {
 
 /// Kills processes and the groups they are in. The kernel signals a group in one step that no fork slips through, so
 /// a program that forks faster than it can be counted does not outrun this unless it also changes groups as fast.
-fn kill_all(pids: &[Pid]) {
+pub(crate) fn kill_all(pids: &[Pid]) {
     let groups = pids.iter().filter_map(|pid| rustix::process::getpgid(Some(*pid)).ok());
     let groups: HashSet<Pid> =
         groups.filter(|group| *group != rustix::process::getpgrp()).collect();

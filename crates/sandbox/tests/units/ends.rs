@@ -146,6 +146,29 @@ fn a_killed_helper_leaves_nothing_that_stays() {
     }
 }
 
+/// What forks and ends all the time is seldom there when it is looked for.
+#[test]
+fn what_forks_without_end_is_reaped_without_a_control_group_too() {
+    for level in levels() {
+        let (place, mark) = (Place::new(level), mark(9, level));
+        let hops = format!(
+            "hop() {{ hop & }}; for i in 1 2 3 4 5 6 7 8; do hop & done; : > ready; sleep {mark}"
+        );
+        let mut unit = place.script(&hops);
+        unit.cgroup = Cgroup::Watchdog;
+        let connection = start(&unit, None);
+        soon("the unit's start", || exists(&place.path("work/ready")));
+        kill_process(helper_of(&unit), Signal::KILL).unwrap();
+        answer(connection).unwrap_err();
+        reap_orphans(&unit.record).unwrap();
+        // One look may miss them.
+        for _ in 0..50 {
+            assert!(!anyone(&mark), "{level:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 #[test]
 fn a_live_unit_of_a_dead_harness_can_be_reaped() {
     for level in levels() {
