@@ -13,10 +13,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     net::TcpListener,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use empiric_core::{Spend, Usage};
@@ -25,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Catalogue, Origin, Purse, Refused, Secret, Tape, Timeouts, http};
+use crate::{Catalogue, Exchange, Origin, Purse, Refused, Secret, Tape, TapeError, Timeouts, http};
 
 pub use asked::Dialect;
 pub use passed::Passed;
@@ -90,7 +87,8 @@ struct Guest {
     shared: Arc<Shared>,
     origin: Origin,
     token: Secret,
-    next: AtomicU32,
+    /// The number of the next call to be recorded.
+    next: Mutex<u32>,
     tally: Mutex<Tally>,
 }
 
@@ -110,7 +108,7 @@ impl Proxy {
     }
 
     /// Serves whoever connects to `listener` and shows `token`, in the name of `origin`, whose calls are numbered from
-    /// its `nth` on.
+    /// its `nth` on as they end: they may overlap, and one that never arrived has no number.
     ///
     /// # Errors
     /// When the listener cannot be used.
@@ -127,8 +125,8 @@ impl Proxy {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        let next = AtomicU32::new(origin.nth);
         let shared = Arc::clone(&self.shared);
+        let next = Mutex::new(origin.nth);
         let guest = Arc::new(Guest { shared, origin, token, next, tally: Mutex::default() });
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
         let accepting = accept(listener, Arc::clone(&guest), cancel.clone(), tracker.clone());
@@ -169,9 +167,13 @@ impl Guest {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next call's origin.
-    fn origin(&self) -> Origin {
-        Origin { nth: self.next.fetch_add(1, Ordering::SeqCst), ..self.origin.clone() }
+    /// Records under the next number, one at a time. Blocks.
+    fn record(&self, tape: &dyn Tape, mut exchange: Exchange) -> Result<(), TapeError> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        exchange.origin.nth = *next;
+        tape.record(exchange)?;
+        *next += 1;
+        Ok(())
     }
 
     fn setup(&self, what: String) {

@@ -23,9 +23,7 @@ use super::{
     asked::{Asked, Dialect, Unmetered},
     passed,
 };
-use crate::{
-    Class, Error, Exchange, ModelId, Origin, Price, Provider, Reservation, gemini, http, wire,
-};
+use crate::{Class, Error, Exchange, ModelId, Price, Provider, Reservation, gemini, http, wire};
 
 /// Most bytes of a request, and of an answer that is metered.
 const LONGEST: usize = 64 << 20;
@@ -126,20 +124,19 @@ async fn relay(
             return Err(turned(StatusCode::PAYMENT_REQUIRED, dialect, "unpriced", message));
         }
     };
-    let origin = guest.origin();
     let worst = Spend {
         calls: 1,
         tokens: asked.input.saturating_add(asked.output),
         money: price.worst(asked.input, asked.output),
     };
-    let reservation = options.purse.reserve_when_free(&origin, worst).await.map_err(|refused| {
-        let message = refused.to_string();
-        guest.tally().refused.get_or_insert(refused);
-        turned(StatusCode::PAYMENT_REQUIRED, dialect, "budget_exhausted", message)
-    })?;
+    let reservation =
+        options.purse.reserve_when_free(&guest.origin, worst).await.map_err(|refused| {
+            let message = refused.to_string();
+            guest.tally().refused.get_or_insert(refused);
+            turned(StatusCode::PAYMENT_REQUIRED, dialect, "budget_exhausted", message)
+        })?;
     let mut open = Open {
         guest: Arc::clone(guest),
-        origin,
         model,
         price,
         asked,
@@ -182,7 +179,6 @@ fn shows(headers: &HeaderMap, query: Option<&str>, guest: &Guest) -> bool {
 /// A request that is paid for and not over. Dropped, it is settled at its worst.
 struct Open {
     guest: Arc<Guest>,
-    origin: Origin,
     model: ModelId,
     price: Price,
     asked: Asked,
@@ -324,7 +320,7 @@ impl Open {
             .to_string()
             .into_bytes();
         let exchange = Exchange {
-            origin: self.origin.clone(),
+            origin: self.guest.origin.clone(),
             model: self.model.clone(),
             blob: BlobId::of(&request),
             request,
@@ -340,7 +336,7 @@ impl Open {
             wall: Duration::ZERO,
         };
         // A tape may wait until the exchange is safe.
-        if let Err(error) = tokio::task::block_in_place(|| tape.record(exchange)) {
+        if let Err(error) = tokio::task::block_in_place(|| self.guest.record(&**tape, exchange)) {
             self.guest.trouble(format!("a call could not be recorded: {error}"));
         }
     }

@@ -3,7 +3,11 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use empiric_core::{Money, Spend};
@@ -215,6 +219,29 @@ fn an_agent_that_hangs_up_pays_for_what_it_asked() {
         assert_eq!(kit.purse.spent(&Scope::Study), tally.spend);
         assert_eq!(kit.purse.reserved(&Scope::Study), Spend::default());
     });
+}
+
+#[test]
+fn calls_that_overlap_are_numbered_in_the_order_in_which_they_are_recorded() {
+    let turn = AtomicU64::new(0);
+    let server = ModelServer::on(0, false, move |_: &Asked| {
+        // Whoever asks first waits longest.
+        let before = turn.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(80_u64.saturating_sub(10 * before)));
+        Say::Reply(Said::default())
+    })
+    .unwrap();
+    let kit = kit(&server.url(), Limits::default());
+    let (visit, to) = kit.admit();
+    let (path, body) = requests()[4].clone();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(post(to, path, TOKEN, &body).0, 200));
+        }
+    });
+    assert_eq!(visit.end().calls, 8);
+    let kept = kit.tape.0.lock().unwrap();
+    assert_eq!(kept.iter().map(|one| one.origin.nth).collect::<Vec<_>>(), Vec::from_iter(0..8));
 }
 
 #[test]
