@@ -12,14 +12,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{args::Mcp, exit::Failure, look, run};
+use crate::{args::Mcp, exit::Failure, look, run, setup};
 
 pub(crate) fn mcp(args: &Mcp) -> Result<(), Failure> {
     let desk = look::desk(&args.study)?;
     // What cannot be read is said before a client is answered.
     desk.study()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = setup::runtime()?;
     let served = runtime.block_on(serve(desk, args.name.clone()));
     // A read of standard input that nothing ends would hold the runtime up.
     runtime.shutdown_background();

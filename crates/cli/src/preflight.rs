@@ -12,7 +12,7 @@ use crate::{
     ambient,
     canaries::canaries,
     exit::{Failure, Kind},
-    out,
+    out, setup,
 };
 
 /// Who notes the outcome.
@@ -87,8 +87,7 @@ fn tried(
     edits: Vec<Edited>,
 ) -> Result<Vec<Option<empiric_core::Failure>>, Failure> {
     let dir = tempfile::Builder::new().prefix("empiric-check-").tempdir()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = setup::runtime()?;
     runtime.block_on(async {
         let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;
         let mut terminations = unix::signal(unix::SignalKind::terminate())?;

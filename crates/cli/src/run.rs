@@ -36,10 +36,8 @@ const DEFAULT_TRIALS: u32 = 60;
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let hooks = hooks(args)?;
     let budget = budget(args)?;
-    let ready = setup::ready(&args.task)?;
+    let (ready, layout) = setup::ready_for(&args.task, args.study.as_deref())?;
     let task = &ready.loaded.task;
-    let dir = args.study.clone().unwrap_or_else(|| PathBuf::from("studies").join(&task.name));
-    let layout = Layout::new(std::path::absolute(&dir)?);
     let slots = args.machine.slots.map_or_else(|| default_slots(task), usize::from);
     let settings = settings(args, budget, &layout)?;
     let (level, capabilities) = setup::level(args.machine.sandbox)?;
@@ -272,8 +270,7 @@ pub(crate) fn answering(layout: &Layout, study: &Study) -> Result<Options, Failu
 /// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.
 pub(crate) fn session(options: Options, live: Live, watched: bool) -> Result<Ended, Failure> {
     let dir = options.layout.root().to_owned();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = setup::runtime()?;
     runtime.block_on(async move {
         let (observer, mut notices) = mpsc::unbounded_channel();
         let (control, controls) = mpsc::unbounded_channel();

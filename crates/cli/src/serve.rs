@@ -11,13 +11,12 @@ use crate::{
     ambient,
     args::Serve,
     exit::{Failure, Kind},
-    out,
+    out, setup,
 };
 
 pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
     let options = options(&args.path, args.bind, args.port, outside(args)?)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = setup::runtime()?;
     runtime.block_on(async {
         let server = bind(options, args.port.is_none()).await?;
         if args.json {

@@ -4,7 +4,7 @@ use std::{
     ops::ControlFlow,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use empiric_evaluate::Installation;
 use empiric_sandbox::{Capabilities, Level, probe};
 use empiric_tasks::{Diagnostic, Host, Installed, Loaded, Quick, Step, Watch};
 use indicatif::ProgressBar;
+use tokio::runtime::Runtime;
 
 use crate::{
     ambient,
@@ -82,8 +83,20 @@ pub(crate) fn ready(args: &TaskArgs) -> Result<Ready, Failure> {
     install(loaded, quick, &host)
 }
 
-/// Makes the task of an existing study ready again.
+/// Makes the task ready for a session of a study, `asked` for or the usual one of the task, once nothing is left of an
+/// earlier session.
+pub(crate) fn ready_for(args: &TaskArgs, asked: Option<&Path>) -> Result<(Ready, Layout), Failure> {
+    let host = ambient::host();
+    let (loaded, quick) = load(args, &host)?;
+    let usual = || Path::new("studies").join(&loaded.task.name);
+    let layout = Layout::new(std::path::absolute(asked.map_or_else(usual, Path::to_owned))?);
+    empiric_engine::fence(&layout)?;
+    Ok((install(loaded, quick, &host)?, layout))
+}
+
+/// Makes the task of an existing study ready again, once nothing is left of an earlier session.
 pub(crate) fn ready_again(layout: &Layout) -> Result<(Ready, Asked), Failure> {
+    empiric_engine::fence(layout)?;
     let host = ambient::host();
     let asked = Asked::read(layout)?;
     let loaded = match &asked.quick {
@@ -141,6 +154,29 @@ fn build(
     }
     let Installed { installation, watch } = installed;
     Ok(Ready { loaded, installation, watch, quick })
+}
+
+/// Threads that a command may need at once before it has work for more.
+const THREADS: usize = 8;
+
+/// The runtime of a command. It would wait for ever for a thread that this user cannot have.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let wait = || drop(held.lock().map(|held| held.recv()));
+    let tried = std::thread::scope(|scope| {
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, wait).map(drop);
+        let tried = (0..THREADS).try_for_each(start);
+        drop(hold);
+        tried
+    });
+    tried.map_err(|error| {
+        let error = anyhow::Error::new(error).context("start a thread");
+        Failure::new(Kind::Broken, error).hint(
+            "this user has as many processes and threads as it can have (`ulimit -u`): end some, and the same command goes on",
+        )
+    })?;
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// The sandbox level that is asked for, if this machine offers it.

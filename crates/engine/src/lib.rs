@@ -36,6 +36,7 @@ pub use empiric_executor::LocalRunner;
 pub use desk::{Desk, DeskError, Draft, Fitting, Form, Handle, Standing, named};
 pub use dispatcher::{Control, Ended, Engine, Notice};
 pub use layout::{ASKED_SCHEMA, Asked, Layout, QuickAsked};
+pub use opening::fence;
 pub use recorder::Recorder;
 pub use rehearse::{Edited, Rehearsal};
 pub use rerun::{Replayed, replay};

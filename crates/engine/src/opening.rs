@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use empiric_core::{Ask, Edit, Event, Hypothesis, Operator, Study, StudyId, TrialNo, study::State};
 use empiric_doors::{self as doors, Door};
 use empiric_executor::{LocalRunner, Logs, Pool};
-use empiric_ledger::{Blobs, Inbox, Ledger, Reader};
+use empiric_ledger::{Blobs, Inbox, Ledger, Lock, Reader};
 use empiric_lineage::{CommitSpec, Import, Rules, Store};
 use empiric_search::Policies;
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use crate::{
     Error, Options,
     budget::Meter,
     dispatcher::{Engine, Notice, blocking},
+    layout::Layout,
     propose::{Workshop, inspect},
     served::Served,
 };
@@ -30,6 +31,20 @@ impl Logs for BlobLogs {
     fn keep(&self, text: &str) -> Option<empiric_core::BlobId> {
         self.0.put(text.as_bytes()).ok()
     }
+}
+
+/// Ends whatever an earlier session of the study left running, as [`Engine::open`] does too, though without a thread or
+/// a process of its own: a recipe that forks without end may have taken all that this user can have, and then nothing
+/// else could be started.
+///
+/// # Errors
+/// When the study is held by another process, or something cannot be ended.
+pub fn fence(layout: &Layout) -> Result<(), Error> {
+    if layout.slots().exists() {
+        let _lock = Lock::take(layout.root())?;
+        empiric_executor::recover(&layout.slots())?;
+    }
+    Ok(())
 }
 
 impl Engine {

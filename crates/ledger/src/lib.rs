@@ -52,7 +52,7 @@ pub use chain::Head;
 pub use detail::{MeanOf, Placed, Value};
 pub use error::Error;
 pub use inbox::{Inbox, Mail, Posted, Request, RequestId, Submission};
-pub use lock::is_locked;
+pub use lock::{Lock, is_locked};
 pub use overview::{Brief, Occupied};
 pub use reader::{Answer, Lease, LeaseState, Page, Query, Reader};
 pub use verify::{Fault, Verification, verify};

@@ -18,13 +18,16 @@ const NAME: &str = "lock";
 
 /// The right to write to a study, until dropped. Children do not inherit it.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Takes the lock of the study in `dir` and writes this process's id into it.
-    pub(crate) fn take(dir: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When another process holds it, or the file cannot be written.
+    pub fn take(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(NAME);
         let mut file = fs_err::OpenOptions::new()
             .read(true)

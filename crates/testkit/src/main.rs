@@ -12,12 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use empiric_testkit::faults::{self, Row, Setting, Table};
-use rustix::process::{Resource, Rlimit, getuid};
+use rustix::process::getuid;
 
 /// `nobody`, who owns nothing.
 const NOBODY: u32 = 65_534;
-/// Most processes of an ordinary user, so that a fork bomb that got loose could not take the machine with it.
-const PROCESSES: u64 = 4_000;
 const USAGE: &str =
     "usage: empiric-faults PROGRAM CRASHABLE [--short] [--level LEVEL] [--only FAULTS] [--as-is]";
 
@@ -61,10 +59,6 @@ impl Asked {
 fn main() -> Result<ExitCode> {
     let asked = Asked::read()?;
     let root = getuid().is_root();
-    if !root {
-        let most = Rlimit { current: Some(PROCESSES), maximum: Some(PROCESSES) };
-        rustix::process::setrlimit(Resource::Nproc, most)?;
-    }
     let sound = as_this_user(&asked, if root { "root" } else { "user" })?;
     let sound_there = if asked.as_is {
         true

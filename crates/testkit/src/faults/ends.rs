@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use fs_err as fs;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getuid, kill_process, prlimit};
 
 use super::{GRACE, Setting, Table};
 use crate::{Home, Session, helpers, referring_to, tasks::TRAIN};
@@ -24,6 +24,9 @@ const STUBBORN: [(&str, &str); 5] = [
 
 /// How long a recipe may take to be seen on a busy machine.
 const START: Duration = Duration::from_secs(60);
+
+/// Most processes of an ordinary user.
+const PROCESSES: u64 = 4_000;
 
 /// How a unit can come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,7 @@ fn end_one(setting: &Setting, script: &str, bombs: bool, end: End) -> Result<Str
     )?;
     let words = setting.run(1);
     let mut session = home.start(&words)?;
+    limit(&session, bombs)?;
     if !matches!(end, End::Own | End::Timeout) {
         appears(&mark, &mut session, bombs)?;
     }
@@ -140,6 +144,7 @@ fn end_one(setting: &Setting, script: &str, bombs: bool, end: End) -> Result<Str
     let ended = session.end()?;
     if end == End::KilledWithHelpers {
         let next = home.start(&words)?;
+        limit(&next, bombs)?;
         next.until("leased");
         next.send(Signal::TERM);
         next.end()?;
@@ -151,6 +156,16 @@ fn end_one(setting: &Setting, script: &str, bombs: bool, end: End) -> Result<Str
         }
         _ => left,
     })
+}
+
+/// Lets the session of an ordinary user who `bombs`, and all below it, have only so many processes of this user, so that
+/// a fork bomb that got loose could not take the machine with it.
+fn limit(session: &Session, bombs: bool) -> Result<()> {
+    if bombs && !getuid().is_root() {
+        let most = Rlimit { current: Some(PROCESSES), maximum: Some(PROCESSES) };
+        prlimit(Some(session.id()), Resource::Nproc, most)?;
+    }
+    Ok(())
 }
 
 fn send(pid: Pid, signal: Signal) {
