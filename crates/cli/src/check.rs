@@ -41,7 +41,7 @@ struct Estimate {
 }
 
 pub(crate) fn check(args: &Check) -> Result<(), Failure> {
-    let mut ready = setup::ready(&args.task)?;
+    let mut ready = setup::ready(setup::load(&args.task)?)?;
     let (level, capabilities) = setup::level(args.machine.sandbox)?;
     let dir = tempfile::Builder::new().prefix("empiric-check-").tempdir()?;
     let layout = Layout::new(dir.path());

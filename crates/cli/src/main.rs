@@ -19,6 +19,7 @@ mod out;
 mod preflight;
 mod reference;
 mod run;
+mod runtime;
 mod serve;
 mod setup;
 mod sinks;

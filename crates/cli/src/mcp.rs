@@ -12,13 +12,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{args::Mcp, exit::Failure, look, run, setup};
+use crate::{args::Mcp, exit::Failure, look, run, runtime::runtime};
 
 pub(crate) fn mcp(args: &Mcp) -> Result<(), Failure> {
     let desk = look::desk(&args.study)?;
     // What cannot be read is said before a client is answered.
     desk.study()?;
-    let runtime = setup::runtime()?;
+    let runtime = runtime()?;
     let served = runtime.block_on(serve(desk, args.name.clone()));
     // A read of standard input that nothing ends would hold the runtime up.
     runtime.shutdown_background();

@@ -12,7 +12,8 @@ use crate::{
     ambient,
     canaries::canaries,
     exit::{Failure, Kind},
-    out, setup,
+    out,
+    runtime::runtime,
 };
 
 /// Who notes the outcome.
@@ -87,7 +88,7 @@ fn tried(
     edits: Vec<Edited>,
 ) -> Result<Vec<Option<empiric_core::Failure>>, Failure> {
     let dir = tempfile::Builder::new().prefix("empiric-check-").tempdir()?;
-    let runtime = setup::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let mut interrupts = unix::signal(unix::SignalKind::interrupt())?;
         let mut terminations = unix::signal(unix::SignalKind::terminate())?;

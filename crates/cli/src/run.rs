@@ -25,7 +25,9 @@ use crate::{
     exit::{Failure, Kind},
     live::Live,
     models::{self, For, Staffing},
-    out, preflight, serve,
+    out, preflight,
+    runtime::runtime,
+    serve,
     setup::{self, Ready},
     words,
 };
@@ -36,7 +38,11 @@ const DEFAULT_TRIALS: u32 = 60;
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let hooks = hooks(args)?;
     let budget = budget(args)?;
-    let (ready, layout) = setup::ready_for(&args.task, args.study.as_deref())?;
+    let written = setup::load(&args.task)?;
+    let usual = || PathBuf::from("studies").join(&written.loaded.task.name);
+    let layout = Layout::new(std::path::absolute(args.study.clone().unwrap_or_else(usual))?);
+    empiric_engine::fence(&layout)?;
+    let ready = setup::ready(written)?;
     let task = &ready.loaded.task;
     let slots = args.machine.slots.map_or_else(|| default_slots(task), usize::from);
     let settings = settings(args, budget, &layout)?;
@@ -270,7 +276,7 @@ pub(crate) fn answering(layout: &Layout, study: &Study) -> Result<Options, Failu
 /// Runs a session to its end, with signals: the first interrupt finishes and records what runs, the second ends it.
 pub(crate) fn session(options: Options, live: Live, watched: bool) -> Result<Ended, Failure> {
     let dir = options.layout.root().to_owned();
-    let runtime = setup::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async move {
         let (observer, mut notices) = mpsc::unbounded_channel();
         let (control, controls) = mpsc::unbounded_channel();

@@ -11,12 +11,13 @@ use crate::{
     ambient,
     args::Serve,
     exit::{Failure, Kind},
-    out, setup,
+    out,
+    runtime::runtime,
 };
 
 pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
     let options = options(&args.path, args.bind, args.port, outside(args)?)?;
-    let runtime = setup::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let server = bind(options, args.port.is_none()).await?;
         if args.json {

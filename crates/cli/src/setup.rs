@@ -4,7 +4,7 @@ use std::{
     ops::ControlFlow,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,7 +14,6 @@ use empiric_evaluate::Installation;
 use empiric_sandbox::{Capabilities, Level, probe};
 use empiric_tasks::{Diagnostic, Host, Installed, Loaded, Quick, Step, Watch};
 use indicatif::ProgressBar;
-use tokio::runtime::Runtime;
 
 use crate::{
     ambient,
@@ -32,8 +31,16 @@ pub(crate) struct Ready {
     pub(crate) quick: Option<QuickAsked>,
 }
 
+/// A task as it is written, and the words it comes from where it has no file.
+pub(crate) struct Written {
+    pub(crate) loaded: Loaded,
+    quick: Option<QuickAsked>,
+    host: Host,
+}
+
 /// Reads the task that the command line names.
-fn load(args: &TaskArgs, host: &Host) -> Result<(Loaded, Option<QuickAsked>), Failure> {
+pub(crate) fn load(args: &TaskArgs) -> Result<Written, Failure> {
+    let host = ambient::host();
     if let (Some(eval), Some(metric)) = (&args.eval, &args.metric) {
         let quick = QuickAsked {
             edit: args.edit.clone(),
@@ -41,7 +48,8 @@ fn load(args: &TaskArgs, host: &Host) -> Result<(Loaded, Option<QuickAsked>), Fa
             metric: metric.clone(),
             pattern: args.metric_pattern.clone(),
         };
-        return Ok((load_quick(&args.task, &quick, host)?, Some(quick)));
+        let loaded = load_quick(&args.task, &quick, &host)?;
+        return Ok(Written { loaded, quick: Some(quick), host });
     }
     let shown = args.task.display();
     if !args.task.exists() {
@@ -53,7 +61,8 @@ fn load(args: &TaskArgs, host: &Host) -> Result<(Loaded, Option<QuickAsked>), Fa
             "`empiric init {shown}` writes a starter; --edit, --eval and --metric run without one"
         )));
     }
-    Ok((empiric_tasks::load(&args.task, host).map_err(refuse)?, None))
+    let loaded = empiric_tasks::load(&args.task, &host).map_err(refuse)?;
+    Ok(Written { loaded, quick: None, host })
 }
 
 fn load_quick(dir: &Path, quick: &QuickAsked, host: &Host) -> Result<Loaded, Failure> {
@@ -76,24 +85,6 @@ fn refuse(problems: Vec<Diagnostic>) -> Failure {
     failure
 }
 
-/// Makes the task ready: builds its environment and its data where that has not been done.
-pub(crate) fn ready(args: &TaskArgs) -> Result<Ready, Failure> {
-    let host = ambient::host();
-    let (loaded, quick) = load(args, &host)?;
-    install(loaded, quick, &host)
-}
-
-/// Makes the task ready for a session of a study, `asked` for or the usual one of the task, once nothing is left of an
-/// earlier session.
-pub(crate) fn ready_for(args: &TaskArgs, asked: Option<&Path>) -> Result<(Ready, Layout), Failure> {
-    let host = ambient::host();
-    let (loaded, quick) = load(args, &host)?;
-    let usual = || Path::new("studies").join(&loaded.task.name);
-    let layout = Layout::new(std::path::absolute(asked.map_or_else(usual, Path::to_owned))?);
-    empiric_engine::fence(&layout)?;
-    Ok((install(loaded, quick, &host)?, layout))
-}
-
 /// Makes the task of an existing study ready again, once nothing is left of an earlier session.
 pub(crate) fn ready_again(layout: &Layout) -> Result<(Ready, Asked), Failure> {
     empiric_engine::fence(layout)?;
@@ -103,11 +94,13 @@ pub(crate) fn ready_again(layout: &Layout) -> Result<(Ready, Asked), Failure> {
         Some(quick) => load_quick(&asked.task, quick, &host)?,
         None => empiric_tasks::load(&asked.task, &host).map_err(refuse)?,
     };
-    Ok((install(loaded, asked.quick.clone(), &host)?, asked))
+    Ok((ready(Written { loaded, quick: asked.quick.clone(), host })?, asked))
 }
 
-/// An interrupt ends the programs of the task's author that run here, and with them the command.
-fn install(loaded: Loaded, quick: Option<QuickAsked>, host: &Host) -> Result<Ready, Failure> {
+/// Makes the task ready: builds its environment and its data where that has not been done. An interrupt ends the programs
+/// of the task's author that run here, and with them the command.
+pub(crate) fn ready(written: Written) -> Result<Ready, Failure> {
+    let Written { loaded, quick, host } = written;
     let (needed, found) = (loaded.task.gpus() as usize, ambient::gpus().len());
     if needed > found {
         let what =
@@ -119,7 +112,7 @@ fn install(loaded: Loaded, quick: Option<QuickAsked>, host: &Host) -> Result<Rea
     let interrupted = Arc::new(AtomicBool::new(false));
     let listening =
         signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
-    let ready = build(loaded, quick, host, &interrupted);
+    let ready = build(loaded, quick, &host, &interrupted);
     signal_hook::low_level::unregister(listening);
     if interrupted.load(Ordering::Relaxed) {
         return Err(Failure::say(Kind::Interrupted, "interrupted before the study began"));
@@ -154,29 +147,6 @@ fn build(
     }
     let Installed { installation, watch } = installed;
     Ok(Ready { loaded, installation, watch, quick })
-}
-
-/// Threads that a command may need at once before it has work for more.
-const THREADS: usize = 8;
-
-/// The runtime of a command. It would wait for ever for a thread that this user cannot have.
-pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let held = Mutex::new(held);
-    let wait = || drop(held.lock().map(|held| held.recv()));
-    let tried = std::thread::scope(|scope| {
-        let start = |_| std::thread::Builder::new().spawn_scoped(scope, wait).map(drop);
-        let tried = (0..THREADS).try_for_each(start);
-        drop(hold);
-        tried
-    });
-    tried.map_err(|error| {
-        let error = anyhow::Error::new(error).context("start a thread");
-        Failure::new(Kind::Broken, error).hint(
-            "this user has as many processes and threads as it can have (`ulimit -u`): end some, and the same command goes on",
-        )
-    })?;
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// The sandbox level that is asked for, if this machine offers it.

@@ -33,17 +33,25 @@ impl Logs for BlobLogs {
     }
 }
 
-/// Ends whatever an earlier session of the study left running, as [`Engine::open`] does too, though without a thread or
-/// a process of its own: a recipe that forks without end may have taken all that this user can have, and then nothing
-/// else could be started.
+/// Ends whatever an earlier session of the study left running, without a thread or a process of its own: a recipe that
+/// forks without end may have taken all that this user can have, and then nothing else could be started. Call it before
+/// anything else of a session; [`Engine::open`] looks again, because others may have come and gone meanwhile.
 ///
 /// # Errors
 /// When the study is held by another process, or something cannot be ended.
 pub fn fence(layout: &Layout) -> Result<(), Error> {
     if layout.slots().exists() {
         let _lock = Lock::take(layout.root())?;
-        empiric_executor::recover(&layout.slots())?;
+        reap(layout)?;
     }
+    Ok(())
+}
+
+/// The caller holds the study's lock.
+fn reap(layout: &Layout) -> Result<(), Error> {
+    doors::before(Door::Recover);
+    empiric_executor::recover(&layout.slots())?;
+    doors::after(Door::Recover);
     Ok(())
 }
 
@@ -74,9 +82,7 @@ impl Engine {
             clock: Arc::clone(&options.clock),
             durability: empiric_ledger::Durability::default(),
         })?;
-        doors::before(Door::Recover);
-        empiric_executor::recover(&layout.slots())?;
-        doors::after(Door::Recover);
+        reap(layout)?;
         layout.has_room()?;
         let history = History::take(&options, &ledger, policies, &observer).await?;
         let store = Arc::new(store(&layout.store(), history.study.trials().is_empty())?);

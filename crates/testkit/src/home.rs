@@ -172,15 +172,9 @@ impl Session {
         self.events.iter().find(|event| event["event"] == name)
     }
 
-    /// The program's process.
-    #[must_use]
-    pub fn id(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
     /// Sends `signal` to the program alone.
     pub fn send(&self, signal: Signal) {
-        kill_process(self.id(), signal).ok();
+        kill_process(Pid::from_child(&self.child), signal).ok();
     }
 
     /// Sends `SIGINT` to the program alone.

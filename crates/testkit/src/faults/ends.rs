@@ -1,13 +1,15 @@
 //! What a unit starts ends with it: however stubborn the recipe, and whoever dies first.
 
 use std::{
+    ffi::OsStr,
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
 use fs_err as fs;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getuid, kill_process, prlimit};
+use rustix::process::{Pid, Signal, getuid, kill_process};
 
 use super::{GRACE, Setting, Table};
 use crate::{Home, Session, helpers, referring_to, tasks::TRAIN};
@@ -116,8 +118,7 @@ fn end_one(setting: &Setting, script: &str, bombs: bool, end: End) -> Result<Str
         text.replace("wall = \"2s\", cpu = \"2s\"", &format!("wall = \"{wall}\"")),
     )?;
     let words = setting.run(1);
-    let mut session = home.start(&words)?;
-    limit(&session, bombs)?;
+    let mut session = start(&home, &words, bombs)?;
     if !matches!(end, End::Own | End::Timeout) {
         appears(&mark, &mut session, bombs)?;
     }
@@ -143,8 +144,7 @@ fn end_one(setting: &Setting, script: &str, bombs: bool, end: End) -> Result<Str
     }
     let ended = session.end()?;
     if end == End::KilledWithHelpers {
-        let next = home.start(&words)?;
-        limit(&next, bombs)?;
+        let next = start(&home, &words, bombs)?;
         next.until("leased");
         next.send(Signal::TERM);
         next.end()?;
@@ -158,14 +158,18 @@ fn end_one(setting: &Setting, script: &str, bombs: bool, end: End) -> Result<Str
     })
 }
 
-/// Lets the session of an ordinary user who `bombs`, and all below it, have only so many processes of this user, so that
-/// a fork bomb that got loose could not take the machine with it.
-fn limit(session: &Session, bombs: bool) -> Result<()> {
-    if bombs && !getuid().is_root() {
-        let most = Rlimit { current: Some(PROCESSES), maximum: Some(PROCESSES) };
-        prlimit(Some(session.id()), Resource::Nproc, most)?;
+/// Starts a session. Below one of an ordinary user who `bombs` there are only so many processes of this user, so that a
+/// fork bomb that got loose could not take the machine with it; what starts it keeps to no such limit.
+fn start(home: &Home, words: &[impl AsRef<OsStr>], bombs: bool) -> Result<Session> {
+    let usual = home.command(words);
+    if !bombs || getuid().is_root() {
+        return Ok(Session::start(usual)?);
     }
-    Ok(())
+    let mut limited = Command::new("prlimit");
+    limited.arg(format!("--nproc={PROCESSES}")).arg(usual.get_program()).args(usual.get_args());
+    limited.env_clear().envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.current_dir(home.path()).stdin(Stdio::null());
+    Ok(Session::start(limited)?)
 }
 
 fn send(pid: Pid, signal: Signal) {
