@@ -29,7 +29,7 @@ pub(crate) fn specialists(words: &[&str]) -> anyhow::Result<ExitCode> {
 }
 
 /// The tuner and the policies against Optuna's samplers, where the truth is known; with `--tasks`, the tuner on the bundled
-/// tasks, which may be cut short and gone on with.
+/// tasks too, which may be cut short and gone on with.
 pub(crate) fn search(words: &[&str]) -> anyhow::Result<ExitCode> {
     let arena = build("empiric-arena", "empiric-arena", true)?;
     let real = words.contains(&"--tasks");

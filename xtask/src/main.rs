@@ -47,7 +47,7 @@ usage: cargo xtask <what>
   bench digest      what the digest that proposers read costs, and how large it is
   bench search [--tasks] [--trials N] [--seeds N] [--only NAME]
                     tuner and policies against Optuna, on noisy functions written as recipes; with --tasks the tuner on
-                    the bundled tasks: hours, which may be cut short; the same command goes on";
+                    the bundled tasks too: hours, which may be cut short; the same command goes on";
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {

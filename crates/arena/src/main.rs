@@ -31,21 +31,22 @@ use crate::{
     journal::Journal,
     optuna::{METHODS, Optuna},
     spaces::{Space, spaces},
-    table::{Column, comparison, table},
+    table::{Column, Standing, comparison, table},
     tasks::{Ground, tasks},
     world::{Found, Plan, normal, search},
 };
 
 const USAGE: &str = "\
 usage: empiric-arena [--trials N] [--seeds N] [--python PROGRAM] [--only WORD]
-       empiric-arena --exe PROGRAM --tasks DIR --journal FILE --python PROGRAM
-                     [--trials N] [--seeds N] [--only WORD]
+                     [--exe PROGRAM --tasks DIR --journal FILE]
 
+  --trials  trials of each search: 100 on functions, 24 on tasks
+  --seeds   searches by each method: 20
   --python  an interpreter that has optuna and cmaes; without it Optuna is left out
   --exe     the empiric that runs the studies of the bundled tasks
-  --tasks   where the bundled tasks are: these are compared, not functions
+  --tasks   where the bundled tasks are: these are compared too
   --journal where what was measured on tasks is written, and read by the same programs that go on
-  --only    functions, or tasks, whose name contains this";
+  --only    functions and tasks whose name contains this";
 
 /// Slots that the regret of parallelism is read at; the first is what the others are compared with.
 const SLOTS: [usize; 3] = [1, 4, 16];
@@ -77,15 +78,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let size = |trials, seeds| Size {
-        trials: words.trials.unwrap_or(trials),
-        seeds: words.seeds.unwrap_or(seeds),
-    };
-    let ended = match &words.tasks {
-        Some(dir) => bundled(&words, size(40, 10), dir),
-        None => arena(&words, size(100, 20)),
-    };
-    match ended {
+    match compare(&words) {
         Err(error) if !went_away(&error) => {
             talk(format!("error: {error:#}"));
             ExitCode::FAILURE
@@ -118,21 +111,47 @@ fn read(mut words: impl Iterator<Item = String>) -> anyhow::Result<Words> {
     Ok(read)
 }
 
-fn arena(words: &Words, size: Size) -> anyhow::Result<()> {
-    let functions: Vec<Function> =
-        functions().into_iter().filter(|function| function.name.contains(&words.only)).collect();
+/// What is asked, and how the tuner stands on all of it together.
+fn compare(words: &Words) -> anyhow::Result<()> {
+    let size =
+        |trials| Size { trials: words.trials.unwrap_or(trials), seeds: words.seeds.unwrap_or(20) };
+    let mut functions = functions();
+    functions.retain(|function| function.name.contains(&words.only));
+    let mut spaces = spaces();
+    spaces.retain(|space| words.tasks.is_some() && space.task.contains(&words.only));
+    if functions.is_empty() && spaces.is_empty() {
+        bail!("--only {}: no name of what is compared contains it", words.only);
+    }
+    let mut standings = Vec::new();
+    if let Some(dir) = words.tasks.as_ref().filter(|_| !spaces.is_empty()) {
+        standings.push(bundled(words, size(24), dir, &spaces)?);
+    }
+    if !functions.is_empty() {
+        standings.extend(arena(words, size(100), &functions)?);
+    }
+    if standings.len() > 1 {
+        let both = standings.into_iter().fold(Standing::default(), Standing::and);
+        say("\nTuner beside the best of Optuna's samplers, on functions and tasks together")?;
+        say(both.claims())?;
+    }
+    Ok(())
+}
+
+/// The functions, in this process: how the tuner stands beside Optuna, where that is to be had.
+fn arena(words: &Words, size: Size, functions: &[Function]) -> anyhow::Result<Option<Standing>> {
     let names: Vec<&str> = functions.iter().map(|function| function.name).collect();
     let default = POLICIES[0].name;
-    let columns = policies(size, &functions, &names)?;
+    let columns = policies(size, functions, &names)?;
     let ours = columns.iter().find(|column| column.name == default).context("no default policy")?;
+    let mut standing = None;
     if let Some(python) = &words.python {
         let mut rivals = Vec::new();
         for method in METHODS {
-            rivals.push(rival(size, &functions, python, method, method, |_| size.trials)?);
+            rivals.push(rival(size, functions, python, method, method, |_| size.trials)?);
         }
         // A trial of ours is several measurements; so that nobody can say they decide it, TPE is given as many.
         let (means, name) = (&ours.evaluations, "tpe, same runs");
-        rivals.push(rival(size, &functions, python, "tpe", name, |at| means[at])?);
+        rivals.push(rival(size, functions, python, "tpe", name, |at| means[at])?);
         say(format!(
             "\nTuner with `{default}` beside Optuna: {} trials, {} seeds, one slot",
             size.trials, size.seeds
@@ -143,17 +162,19 @@ fn arena(words: &Words, size: Size) -> anyhow::Result<()> {
         let mut shown = vec![ours];
         shown.extend(&rivals);
         say(table(&names, &shown))?;
-        say(comparison(&names, ours, &rivals[..METHODS.len()]))?;
+        let (text, stands) = comparison(&names, ours, &rivals[..METHODS.len()]);
+        say(text)?;
+        say(stands.claims())?;
+        standing = Some(stands);
     } else {
         say("\nOptuna is left out: no --python was given")?;
     }
-    parallel(size, &functions, &names, ours)
+    parallel(size, functions, &names, ours)?;
+    Ok(standing)
 }
 
 /// The bundled tasks, really run.
-fn bundled(words: &Words, size: Size, dir: &Path) -> anyhow::Result<()> {
-    let spaces: Vec<Space> =
-        spaces().into_iter().filter(|space| space.task.contains(&words.only)).collect();
+fn bundled(words: &Words, size: Size, dir: &Path, spaces: &[Space]) -> anyhow::Result<Standing> {
     let names: Vec<&str> = spaces.iter().map(|space| space.task).collect();
     let (exe, python) = (words.exe.as_deref(), words.python.as_deref());
     let journal = words.journal.as_deref().context("--tasks needs --journal")?;
@@ -166,7 +187,7 @@ fn bundled(words: &Words, size: Size, dir: &Path) -> anyhow::Result<()> {
         seeds: size.seeds,
         journal: &journal,
     };
-    let (columns, lines) = tasks(&ground, &spaces)?;
+    let (columns, lines) = tasks(&ground, spaces)?;
     say(format!(
         "\nTuner with `{}` beside Optuna on the bundled tasks: {} trials, {} seeds, one slot",
         POLICIES[0].name, size.trials, size.seeds
@@ -176,7 +197,10 @@ fn bundled(words: &Words, size: Size, dir: &Path) -> anyhow::Result<()> {
     for line in lines {
         say(line)?;
     }
-    say(comparison(&names, &columns[0], &columns[1..]))
+    let (text, standing) = comparison(&names, &columns[0], &columns[1..]);
+    say(text)?;
+    say(standing.claims())?;
+    Ok(standing)
 }
 
 /// Every policy with the tuner, one slot.

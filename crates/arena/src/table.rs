@@ -65,11 +65,45 @@ fn cell(scores: &[Vec<f64>]) -> String {
     format!("{point:.3} [{low:.3} {high:.3}]")
 }
 
-/// Whether ours is not worse than the best rival in any row, and better in most.
-pub(crate) fn comparison(rows: &[&str], ours: &Column, rivals: &[Column]) -> String {
+/// How ours stands beside the best rival of each row.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    rows: usize,
+    better: usize,
+    /// Names of the rows where it is worse.
+    worse: Vec<String>,
+}
+
+impl Standing {
+    /// Of the rows of both.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.rows += other.rows;
+        self.better += other.better;
+        self.worse.extend(other.worse);
+        self
+    }
+
+    /// Whether ours is not worse in any row, and better in most.
+    pub(crate) fn claims(&self) -> String {
+        let Self { rows, better, worse } = self;
+        let claim = |held: bool| if held { "holds" } else { "DOES NOT HOLD" };
+        let which = match worse.is_empty() {
+            true => String::new(),
+            false => format!(": worse on {}", worse.join(", ")),
+        };
+        format!(
+            "  not worse than the best on any: {}{which}\n  better on most: {} ({better} of {rows})",
+            claim(worse.is_empty()),
+            claim(2 * better > *rows)
+        )
+    }
+}
+
+/// Ours beside the best rival of each row, in words, and how it stands.
+pub(crate) fn comparison(rows: &[&str], ours: &Column, rivals: &[Column]) -> (String, Standing) {
     let mut text =
         String::from("  beside the best of them in each row: difference of interquartile means");
-    let (mut worse, mut better) = (Vec::new(), 0);
+    let mut standing = Standing { rows: rows.len(), ..Standing::default() };
     for (at, row) in rows.iter().enumerate() {
         let mean = |column: &Column| interquartile_mean(&column.scores[at..=at]);
         let Some(best) = rivals.iter().max_by(|a, b| mean(a).total_cmp(&mean(b))) else { continue };
@@ -82,10 +116,10 @@ pub(crate) fn comparison(rows: &[&str], ours: &Column, rivals: &[Column]) -> Str
             2,
         );
         let word = if difference.high < -NOTHING {
-            worse.push(*row);
+            standing.worse.push((*row).to_owned());
             "worse"
         } else if difference.low > 0.0 {
-            better += 1;
+            standing.better += 1;
             "better"
         } else {
             "not told apart"
@@ -115,11 +149,35 @@ pub(crate) fn comparison(rows: &[&str], ours: &Column, rivals: &[Column]) -> Str
         )
         .ok();
     }
-    let count = rows.len();
-    let claim = |held: bool| if held { "holds" } else { "DOES NOT HOLD" };
-    let which =
-        if worse.is_empty() { String::new() } else { format!(": worse on {}", worse.join(", ")) };
-    write!(text, "\n  not worse than the best on any: {}{which}", claim(worse.is_empty())).ok();
-    write!(text, "\n  better on most: {} ({better} of {count})", claim(2 * better > count)).ok();
-    text
+    (text, standing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A column of `rows` rows whose seeds all score about `score`.
+    fn column(name: &str, rows: &[f64]) -> Column {
+        let seeds = |score: &f64| (0..10).map(|at| score + f64::from(at) / 1000.0).collect();
+        Column { scores: rows.iter().map(seeds).collect(), ..Column::new(name) }
+    }
+
+    #[test]
+    fn a_claim_over_two_tables_counts_the_rows_of_both() {
+        let rivals = [column("a", &[0.5, 0.8]), column("b", &[0.6, 0.2])];
+        let (text, ahead) = comparison(&["one", "two"], &column("own", &[0.9, 0.8]), &rivals);
+        assert!(text.contains("one          +0.300 ["), "{text}");
+        assert!(text.contains("better (than b)"), "{text}");
+        assert!(text.contains("not told apart (than a)"), "{text}");
+        assert_eq!(
+            ahead.claims(),
+            "  not worse than the best on any: holds\n  better on most: DOES NOT HOLD (1 of 2)"
+        );
+        let (_, behind) = comparison(&["three"], &column("own", &[0.1]), &[column("a", &[0.5])]);
+        let (_, well) = comparison(&["four", "five"], &column("own", &[0.9, 0.9]), &rivals);
+        assert_eq!(
+            ahead.and(behind).and(well).claims(),
+            "  not worse than the best on any: DOES NOT HOLD: worse on three\n  better on most: holds (3 of 5)"
+        );
+    }
 }
