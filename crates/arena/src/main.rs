@@ -143,33 +143,44 @@ fn arena(words: &Words, size: Size, functions: &[Function]) -> anyhow::Result<Op
     let default = POLICIES[0].name;
     let columns = policies(size, functions, &names)?;
     let ours = columns.iter().find(|column| column.name == default).context("no default policy")?;
-    let mut standing = None;
-    if let Some(python) = &words.python {
-        let mut rivals = Vec::new();
-        for method in METHODS {
-            rivals.push(rival(size, functions, python, method, method, |_| size.trials)?);
+    let standing = match &words.python {
+        Some(python) => Some(beside(size, functions, &names, python, ours)?),
+        None => {
+            say("\nOptuna is left out: no --python was given")?;
+            None
         }
-        // A trial of ours is several measurements; so that nobody can say they decide it, TPE is given as many.
-        let (means, name) = (&ours.evaluations, "tpe, same runs");
-        rivals.push(rival(size, functions, python, "tpe", name, |at| means[at])?);
-        say(format!(
-            "\nTuner with `{default}` beside Optuna: {} trials, {} seeds, one slot",
-            size.trials, size.seeds
-        ))?;
-        say(
-            "share of the possible gain that the final choice truly has; interquartile mean, 95 % interval",
-        )?;
-        let mut shown = vec![ours];
-        shown.extend(&rivals);
-        say(table(&names, &shown))?;
-        let (text, stands) = comparison(&names, ours, &rivals[..METHODS.len()]);
-        say(text)?;
-        say(stands.claims())?;
-        standing = Some(stands);
-    } else {
-        say("\nOptuna is left out: no --python was given")?;
-    }
+    };
     parallel(size, functions, &names, ours)?;
+    Ok(standing)
+}
+
+/// The default policy beside Optuna's samplers.
+fn beside(
+    size: Size,
+    functions: &[Function],
+    names: &[&str],
+    python: &Path,
+    ours: &Column,
+) -> anyhow::Result<Standing> {
+    let mut rivals = Vec::new();
+    for method in METHODS {
+        rivals.push(rival(size, functions, python, method, method, |_| size.trials)?);
+    }
+    // A trial of ours is several measurements; so that nobody can say they decide it, TPE is given as many.
+    let (means, name) = (&ours.evaluations, "tpe, same runs");
+    rivals.push(rival(size, functions, python, "tpe", name, |at| means[at])?);
+    say(format!(
+        "\nTuner with `{}` beside Optuna: {} trials, {} seeds, one slot",
+        ours.name, size.trials, size.seeds
+    ))?;
+    say(
+        "share of the possible gain that the final choice truly has; interquartile mean, 95 % interval",
+    )?;
+    let mut shown = vec![ours];
+    shown.extend(&rivals);
+    say(table(names, &shown))?;
+    let (text, standing) = comparison(names, ours, &rivals[..METHODS.len()]);
+    say(text)?;
     Ok(standing)
 }
 
@@ -199,7 +210,6 @@ fn bundled(words: &Words, size: Size, dir: &Path, spaces: &[Space]) -> anyhow::R
     }
     let (text, standing) = comparison(&names, &columns[0], &columns[1..]);
     say(text)?;
-    say(standing.claims())?;
     Ok(standing)
 }
 

@@ -66,7 +66,7 @@ fn cell(scores: &[Vec<f64>]) -> String {
 }
 
 /// How ours stands beside the best rival of each row.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Standing {
     rows: usize,
     better: usize,
@@ -87,9 +87,10 @@ impl Standing {
     pub(crate) fn claims(&self) -> String {
         let Self { rows, better, worse } = self;
         let claim = |held: bool| if held { "holds" } else { "DOES NOT HOLD" };
-        let which = match worse.is_empty() {
-            true => String::new(),
-            false => format!(": worse on {}", worse.join(", ")),
+        let which = if worse.is_empty() {
+            String::new()
+        } else {
+            format!(": worse on {}", worse.join(", "))
         };
         format!(
             "  not worse than the best on any: {}{which}\n  better on most: {} ({better} of {rows})",
@@ -149,6 +150,7 @@ pub(crate) fn comparison(rows: &[&str], ours: &Column, rivals: &[Column]) -> (St
         )
         .ok();
     }
+    write!(text, "\n{}", standing.claims()).ok();
     (text, standing)
 }
 
@@ -156,7 +158,7 @@ pub(crate) fn comparison(rows: &[&str], ours: &Column, rivals: &[Column]) -> (St
 mod tests {
     use super::*;
 
-    /// A column of `rows` rows whose seeds all score about `score`.
+    /// A column whose seeds score about as much as is said of their row.
     fn column(name: &str, rows: &[f64]) -> Column {
         let seeds = |score: &f64| (0..10).map(|at| score + f64::from(at) / 1000.0).collect();
         Column { scores: rows.iter().map(seeds).collect(), ..Column::new(name) }
@@ -169,6 +171,7 @@ mod tests {
         assert!(text.contains("one          +0.300 ["), "{text}");
         assert!(text.contains("better (than b)"), "{text}");
         assert!(text.contains("not told apart (than a)"), "{text}");
+        assert!(text.ends_with(&ahead.claims()), "{text}");
         assert_eq!(
             ahead.claims(),
             "  not worse than the best on any: holds\n  better on most: DOES NOT HOLD (1 of 2)"
